@@ -1,0 +1,68 @@
+//! Every knob of the protocol: its default, its bound and how it was chosen. Validated once, when it is made.
+
+use std::time::Duration;
+
+use crate::types::{MAX_REPLICAS, ReplicaId};
+
+/// A cluster's and a replica's settings, as the protocol core needs them.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// This replica.
+    pub id: ReplicaId,
+    /// N, the number of configured replicas: odd, 1 to [`MAX_REPLICAS`].
+    pub replicas: usize,
+    /// The largest datagram, in bytes. 1,400 fits an Ethernet frame with room for tunnels' headers.
+    pub max_datagram: usize,
+    /// How many of its own messages a replica lets be unnumbered. A small window makes batches grow with load
+    /// instead of queues of small messages.
+    pub unnumbered_window: u64,
+    /// How far numbers may run ahead of the delivered one, in messages.
+    pub undelivered_window: u64,
+    /// How far numbers may run ahead of the one that all members hold durably, in messages: what is kept for
+    /// repair. 8,192 messages of 1,400 bytes are 11 MB.
+    pub unstable_window: u64,
+    /// How many operations may wait to be multicast.
+    pub max_waiting: usize,
+    /// How often a replica tells every other that it is there.
+    pub heartbeat_interval: Duration,
+    /// A replica that was not heard for this long is said to be silent.
+    pub silence: Duration,
+    /// The shortest and the longest wait between two requests for the same missing thing.
+    pub repair_backoff: (Duration, Duration),
+    /// How many messages and numberings may be resent on request in each millisecond.
+    pub resends_per_ms: u32,
+}
+
+impl Config {
+    /// The defaults for one replica of a cluster.
+    ///
+    /// # Errors
+    /// Says what is wrong when `replicas` is even, too large or zero, or `id` is not below it.
+    pub(crate) fn new(id: ReplicaId, replicas: usize) -> Result<Self, String> {
+        if replicas == 0 || replicas > MAX_REPLICAS {
+            return Err(format!("a cluster has 1 to {MAX_REPLICAS} replicas, not {replicas}"));
+        }
+        if replicas.is_multiple_of(2) {
+            return Err(format!(
+                "a cluster has an odd number of replicas, not {replicas}: one more than an odd number \
+                 survives no more failures"
+            ));
+        }
+        if id.index() >= replicas {
+            return Err(format!("replica ids are 0 to {}, not {}", replicas - 1, id.0));
+        }
+        Ok(Self {
+            id,
+            replicas,
+            max_datagram: 1_400,
+            unnumbered_window: 8,
+            undelivered_window: 1_024,
+            unstable_window: 8_192,
+            max_waiting: 16_384,
+            heartbeat_interval: Duration::from_millis(50),
+            silence: Duration::from_millis(1_000),
+            repair_backoff: (Duration::from_millis(1), Duration::from_millis(50)),
+            resends_per_ms: 64,
+        })
+    }
+}

@@ -1,0 +1,28 @@
+//! FTQueue: a replicated queue service. One operation flows through the modules like this:
+//!
+//! ```text
+//! api       a gRPC call becomes an operation
+//! runtime   the event loop hands it to the replica, carries out what comes back
+//! replica   multicast -> order -> log -> commit -> deliver: the ring; no I/O, clock or randomness of its own
+//! wire      datagrams: chunks, packed and sealed
+//! queue     the replicated state machine: operation in, answer out
+//! storage   what survives a restart
+//! ```
+//!
+//! `cli` has the commands, `client` calls a cluster from outside, `history` checks what a cluster answered. Who may
+//! import whom is the table in `tests/architecture.rs`.
+
+
+pub mod cli;
+
+// The modules stand in the order in which an operation passes them.
+mod proto;
+mod runtime;
+
+mod replica;
+mod wire;
+
+mod queue;
+
+mod config;
+mod types;

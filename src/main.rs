@@ -1,0 +1,5 @@
+//! The `ftqueue` command.
+
+fn main() -> std::process::ExitCode {
+    ftqueue::cli::run()
+}
