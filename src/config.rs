@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use crate::planted::PlantedBug;
 use crate::types::{MAX_REPLICAS, ReplicaId};
 
 /// A cluster's and a replica's settings, as the protocol core needs them.
 #[derive(Clone, Debug)]
-pub(crate) struct Config {
+pub struct Config {
     /// This replica.
     pub id: ReplicaId,
     /// N, the number of configured replicas: odd, 1 to [`MAX_REPLICAS`].
@@ -27,10 +28,13 @@ pub(crate) struct Config {
     pub heartbeat_interval: Duration,
     /// A replica that was not heard for this long is said to be silent.
     pub silence: Duration,
-    /// The shortest and the longest wait between two requests for the same missing thing.
-    pub repair_backoff: (Duration, Duration),
+    /// The longest wait between two tries at the same repair; the shortest is a round trip, before which the last try
+    /// cannot have worked.
+    pub longest_repair_wait: Duration,
     /// How many messages and numberings may be resent on request in each millisecond.
     pub resends_per_ms: u32,
+    /// A bug to see caught; of no effect without the feature `planted-bugs`.
+    pub planted: Option<PlantedBug>,
 }
 
 impl Config {
@@ -38,7 +42,7 @@ impl Config {
     ///
     /// # Errors
     /// Says what is wrong when `replicas` is even, too large or zero, or `id` is not below it.
-    pub(crate) fn new(id: ReplicaId, replicas: usize) -> Result<Self, String> {
+    pub fn new(id: ReplicaId, replicas: usize) -> Result<Self, String> {
         if replicas == 0 || replicas > MAX_REPLICAS {
             return Err(format!("a cluster has 1 to {MAX_REPLICAS} replicas, not {replicas}"));
         }
@@ -61,8 +65,9 @@ impl Config {
             max_waiting: 16_384,
             heartbeat_interval: Duration::from_millis(50),
             silence: Duration::from_millis(1_000),
-            repair_backoff: (Duration::from_millis(1), Duration::from_millis(50)),
+            longest_repair_wait: Duration::from_millis(50),
             resends_per_ms: 64,
+            planted: None,
         })
     }
 }

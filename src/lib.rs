@@ -12,17 +12,34 @@
 //! `cli` has the commands, `client` calls a cluster from outside, `history` checks what a cluster answered. Who may
 //! import whom is the table in `tests/architecture.rs`.
 
-
 pub mod cli;
 
 // The modules stand in the order in which an operation passes them.
 mod proto;
-mod runtime;
 
-mod replica;
 mod wire;
 
 mod queue;
 
+mod codec;
 mod config;
+mod planted;
 mod types;
+
+#[cfg(test)]
+mod test_tools;
+
+/// What the simulator and the other tests of this package reach; not an interface for anybody else.
+#[doc(hidden)]
+pub mod testing {
+    pub use crate::config::Config;
+    pub use crate::planted::PlantedBug;
+    pub use crate::queue::*;
+    pub use crate::types::*;
+    pub use crate::wire::*;
+
+    /// The generated messages and client.
+    pub mod proto {
+        pub use crate::proto::*;
+    }
+}

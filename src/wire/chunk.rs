@@ -7,7 +7,7 @@ use crate::types::{Incarnation, LocalSeq, Member, MessageName, ReplicaId, Seq, V
 /// What a datagram says of its sender before its chunks. The view covers every chunk: a receiver in another view
 /// ignores those that belong to one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Header {
+pub struct Header {
     /// Who sent it.
     pub sender: ReplicaId,
     /// The sender's incarnation.
@@ -24,7 +24,7 @@ pub(crate) struct Header {
 
 /// What a sender heard of one other replica; tells the other its round trip, and who hears whom.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Heard {
+pub struct Heard {
     /// The other replica.
     pub replica: ReplicaId,
     /// Its incarnation.
@@ -37,7 +37,7 @@ pub(crate) struct Heard {
 
 /// A range of sequence numbers, both ends included; `from <= to`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct SeqRange {
+pub struct SeqRange {
     /// The first.
     pub from: Seq,
     /// The last.
@@ -46,7 +46,7 @@ pub(crate) struct SeqRange {
 
 /// A range of an origin's messages, both ends included; `from <= to`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct MessageRange {
+pub struct MessageRange {
     /// Whose messages.
     pub origin: ReplicaId,
     /// Of which incarnation.
@@ -59,7 +59,7 @@ pub(crate) struct MessageRange {
 
 /// One chunk of a datagram.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Chunk {
+pub enum Chunk {
     /// A message, from its origin or resent by another who holds it.
     Data {
         /// Its name.

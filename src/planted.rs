@@ -1,0 +1,61 @@
+//! Bugs that are planted on purpose, to see that the simulator's checks catch them. They exist only in builds with the
+//! feature `planted-bugs`, which nothing but the test suite turns on.
+
+/// One planted bug.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PlantedBug {
+    /// A number is given out by another member than the one whose turn it is.
+    NumberOutOfTurn,
+    /// Numbers run as far ahead as they like.
+    NoWindow,
+    /// What is durable here is delivered, majority or not.
+    DeliverAtMinority,
+    /// Nothing that is missing is asked for.
+    NoNacks,
+    /// Nothing is repeated when nobody goes on.
+    NoHandoverTimer,
+    /// What is resent is the message before the one asked for.
+    ResendWrongMessage,
+    /// An entry is passed over in delivery.
+    DeliverGap,
+    /// A message that has a number is given another.
+    NumberTwice,
+    /// An origin's second waiting message is numbered before its first.
+    BreakOriginOrder,
+    /// A push is answered when it is multicast.
+    AnswerBeforeDelivery,
+    /// A read is answered from this replica's queues at once.
+    ReadLocally,
+    /// What is known to be numbered is acked, held or not.
+    AckUnheld,
+    /// A datagram that came before is taken in again.
+    AcceptReplays,
+}
+
+impl PlantedBug {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::NumberOutOfTurn,
+        Self::NoWindow,
+        Self::DeliverAtMinority,
+        Self::NoNacks,
+        Self::NoHandoverTimer,
+        Self::ResendWrongMessage,
+        Self::DeliverGap,
+        Self::NumberTwice,
+        Self::BreakOriginOrder,
+        Self::AnswerBeforeDelivery,
+        Self::ReadLocally,
+        Self::AckUnheld,
+        Self::AcceptReplays,
+    ];
+}
+
+/// Whether a bug is planted in this replica: always false without the feature.
+macro_rules! planted {
+    ($replica:expr, $bug:ident) => {
+        cfg!(feature = "planted-bugs")
+            && $replica.config.planted == Some($crate::planted::PlantedBug::$bug)
+    };
+}
+pub(crate) use planted;

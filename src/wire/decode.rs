@@ -1,0 +1,218 @@
+//! Headers and chunks from bytes that nobody vouches for: a sender with the cluster's secret may still have bugs.
+//! Whatever comes out keeps every limit that `chunk.rs` documents, so the replica need not check it again.
+
+use bytes::Bytes;
+
+use super::chunk::{Chunk, Header, Heard, MessageRange, SeqRange};
+use super::encode::{ACK, DATA, HEARTBEAT, NACK, NEW_VIEW, SEQUENCE};
+use super::limits::{MAX_NAMES, MAX_NUMBER, MAX_PAYLOAD, MAX_RANGES};
+use crate::codec::{Malformed, Reader};
+use crate::types::{Incarnation, LocalSeq, Member, MessageName, ReplicaId, Seq, ViewNumber};
+
+/// Reads one datagram's body.
+pub(super) struct Decoder<'a> {
+    body: &'a Bytes,
+    reader: Reader<'a>,
+    /// How many replicas there are: ids are below it.
+    replicas: usize,
+}
+
+impl<'a> Decoder<'a> {
+    pub(super) fn new(body: &'a Bytes, replicas: usize) -> Self {
+        Self { body, reader: Reader::new(body), replicas }
+    }
+
+    /// The header of what `sender` sealed in this incarnation.
+    pub(super) fn header(
+        &mut self,
+        sender: ReplicaId,
+        incarnation: Incarnation,
+    ) -> Result<Header, Malformed> {
+        if incarnation.0 > MAX_NUMBER {
+            return Err(TOO_GREAT);
+        }
+        Ok(Header {
+            sender,
+            incarnation,
+            view: self.view_number()?,
+            promised: self.view_number()?,
+            highest_seq: Seq(self.number()?),
+            highest_local: LocalSeq(self.number()?),
+        })
+    }
+
+    /// All chunks: one or more, up to the body's end.
+    pub(super) fn chunks(mut self) -> Result<Vec<Chunk>, Malformed> {
+        let mut chunks = Vec::new();
+        while chunks.is_empty() || !self.reader.is_empty() {
+            chunks.push(self.chunk()?);
+        }
+        Ok(chunks)
+    }
+
+    fn chunk(&mut self) -> Result<Chunk, Malformed> {
+        match self.reader.u8()? {
+            DATA => self.data(),
+            SEQUENCE => self.sequence(),
+            ACK => self.ack(),
+            NACK => self.nack(),
+            HEARTBEAT => self.heartbeat(),
+            NEW_VIEW => self.new_view(),
+            _ => Err(Malformed("a chunk's tag is unknown")),
+        }
+    }
+
+    fn data(&mut self) -> Result<Chunk, Malformed> {
+        let name = self.message_name()?;
+        let length = self.reader.count(MAX_PAYLOAD)?;
+        if length == 0 {
+            return Err(Malformed("a payload is empty"));
+        }
+        let payload = self.reader.take(length)?;
+        Ok(Chunk::Data { name, payload: keep(payload, self.body) })
+    }
+
+    fn sequence(&mut self) -> Result<Chunk, Malformed> {
+        let first = self.seq()?;
+        let names = self.list(MAX_NAMES, Self::message_name)?;
+        if names.is_empty() {
+            return Err(Malformed("a SEQUENCE is empty"));
+        }
+        if first.0 + names.len() as u64 - 1 > MAX_NUMBER {
+            return Err(TOO_GREAT);
+        }
+        Ok(Chunk::Sequence { first, names })
+    }
+
+    fn ack(&mut self) -> Result<Chunk, Malformed> {
+        Ok(Chunk::Ack { through: Seq(self.number()?), reply: self.reader.bool()? })
+    }
+
+    fn nack(&mut self) -> Result<Chunk, Malformed> {
+        let sequences = self.list(MAX_RANGES, Self::seq_range)?;
+        let messages = self.list(MAX_RANGES - sequences.len(), Self::message_range)?;
+        if sequences.is_empty() && messages.is_empty() {
+            return Err(Malformed("a NACK is empty"));
+        }
+        Ok(Chunk::Nack { sequences, messages })
+    }
+
+    fn heartbeat(&mut self) -> Result<Chunk, Malformed> {
+        let sent_at = self.reader.u32()?;
+        let heard = self.list(self.replicas, Self::heard)?;
+        if !heard.is_sorted_by(|a, b| a.replica < b.replica) {
+            return Err(Malformed("heard replicas are out of order"));
+        }
+        Ok(Chunk::Heartbeat { sent_at, heard })
+    }
+
+    fn new_view(&mut self) -> Result<Chunk, Malformed> {
+        let number = self.view_number()?;
+        let members = self.list(self.replicas, Self::member)?;
+        let start = self.seq()?;
+        if number == ViewNumber::NONE {
+            return Err(Malformed("a view to install has no number"));
+        }
+        if members.is_empty() {
+            return Err(Malformed("a view has no members"));
+        }
+        if !members.is_sorted_by(|a, b| a.id < b.id) {
+            return Err(Malformed("members are out of order"));
+        }
+        Ok(Chunk::NewView { number, members, start })
+    }
+
+    fn seq_range(&mut self) -> Result<SeqRange, Malformed> {
+        let (from, to) = self.span()?;
+        Ok(SeqRange { from: Seq(from), to: Seq(to) })
+    }
+
+    fn message_range(&mut self) -> Result<MessageRange, Malformed> {
+        let origin = self.replica()?;
+        let incarnation = self.incarnation()?;
+        let (from, to) = self.span()?;
+        Ok(MessageRange { origin, incarnation, from: LocalSeq(from), to: LocalSeq(to) })
+    }
+
+    fn heard(&mut self) -> Result<Heard, Malformed> {
+        Ok(Heard {
+            replica: self.replica()?,
+            incarnation: self.incarnation()?,
+            echo: self.reader.u32()?,
+            held_for: self.reader.u32()?,
+        })
+    }
+
+    fn member(&mut self) -> Result<Member, Malformed> {
+        Ok(Member { id: self.replica()?, incarnation: self.incarnation()? })
+    }
+
+    fn message_name(&mut self) -> Result<MessageName, Malformed> {
+        Ok(MessageName {
+            origin: self.replica()?,
+            incarnation: self.incarnation()?,
+            local: LocalSeq(self.positive()?),
+        })
+    }
+
+    /// A count of at most `limit`, and as many elements.
+    fn list<T>(
+        &mut self,
+        limit: usize,
+        element: impl Fn(&mut Self) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>, Malformed> {
+        let count = self.reader.count(limit)?;
+        (0..count).map(|_| element(self)).collect()
+    }
+
+    fn span(&mut self) -> Result<(u64, u64), Malformed> {
+        let from = self.positive()?;
+        let to = from + self.number()?;
+        if to <= MAX_NUMBER { Ok((from, to)) } else { Err(TOO_GREAT) }
+    }
+
+    fn view_number(&mut self) -> Result<ViewNumber, Malformed> {
+        let view = ViewNumber { round: self.number()?, proposer: self.replica()? };
+        if view.round == 0 && view != ViewNumber::NONE {
+            return Err(Malformed("a view number has no round"));
+        }
+        Ok(view)
+    }
+
+    fn replica(&mut self) -> Result<ReplicaId, Malformed> {
+        let id = ReplicaId(self.reader.u8()?);
+        if id.index() < self.replicas { Ok(id) } else { Err(Malformed("there is no such replica")) }
+    }
+
+    fn incarnation(&mut self) -> Result<Incarnation, Malformed> {
+        Ok(Incarnation(self.number()?))
+    }
+
+    fn seq(&mut self) -> Result<Seq, Malformed> {
+        Ok(Seq(self.positive()?))
+    }
+
+    fn positive(&mut self) -> Result<u64, Malformed> {
+        match self.number()? {
+            0 => Err(Malformed("a number that starts at 1 is 0")),
+            number => Ok(number),
+        }
+    }
+
+    fn number(&mut self) -> Result<u64, Malformed> {
+        let number = self.reader.varint()?;
+        if number <= MAX_NUMBER { Ok(number) } else { Err(TOO_GREAT) }
+    }
+}
+
+const TOO_GREAT: Malformed = Malformed("a number exceeds what the wire carries");
+
+/// A payload for the log, where it stays long. It shares the datagram's buffer where it is most of it; a small one
+/// is copied, so that no payload holds more than twice its size in memory.
+fn keep(payload: &[u8], body: &Bytes) -> Bytes {
+    if payload.len() * 2 >= body.len() {
+        body.slice_ref(payload)
+    } else {
+        Bytes::copy_from_slice(payload)
+    }
+}

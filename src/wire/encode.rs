@@ -1,0 +1,156 @@
+//! The bytes of headers and chunks. `decode.rs` reads them back, function for function.
+//!
+//! A chunk is a tag byte and its fields; it ends where its fields end. Everything that counts is a varint, ids are
+//! one byte, clocks four. What no peer would accept is a bug here, and asserted.
+
+use super::chunk::{Chunk, Header, Heard, MessageRange, SeqRange};
+use super::limits::{MAX_NAMES, MAX_NUMBER, MAX_PAYLOAD, MAX_RANGES};
+use crate::codec::Writer;
+use crate::types::{
+    Incarnation, LocalSeq, MAX_REPLICAS, Member, MessageName, ReplicaId, Seq, ViewNumber,
+};
+
+pub(super) const DATA: u8 = 1;
+pub(super) const SEQUENCE: u8 = 2;
+pub(super) const ACK: u8 = 3;
+pub(super) const NACK: u8 = 4;
+pub(super) const HEARTBEAT: u8 = 5;
+pub(super) const NEW_VIEW: u8 = 6;
+
+/// Appends a header's bytes. Sender and incarnation are not among them: the seal says them.
+pub(super) fn header(header: &Header, out: &mut Vec<u8>) {
+    let writer = &mut Writer::new(out);
+    view_number(header.view, writer);
+    view_number(header.promised, writer);
+    number(header.highest_seq.0, writer);
+    number(header.highest_local.0, writer);
+}
+
+/// Appends a chunk's bytes.
+///
+/// # Panics
+/// When a field breaks a limit of its documentation.
+pub(super) fn chunk(chunk: &Chunk, out: &mut Vec<u8>) {
+    let writer = &mut Writer::new(out);
+    match chunk {
+        Chunk::Data { name, payload } => data(*name, payload, writer),
+        Chunk::Sequence { first, names } => sequence(*first, names, writer),
+        Chunk::Ack { through, reply } => ack(*through, *reply, writer),
+        Chunk::Nack { sequences, messages } => nack(sequences, messages, writer),
+        Chunk::Heartbeat { sent_at, heard } => heartbeat(*sent_at, heard, writer),
+        Chunk::NewView { number, members, start } => new_view(*number, members, *start, writer),
+    }
+}
+
+fn data(name: MessageName, payload: &[u8], writer: &mut Writer<'_>) {
+    assert!((1..=MAX_PAYLOAD).contains(&payload.len()), "a payload has {} bytes", payload.len());
+    writer.u8(DATA);
+    message_name(name, writer);
+    writer.count(payload.len());
+    writer.bytes(payload);
+}
+
+fn sequence(first: Seq, names: &[MessageName], writer: &mut Writer<'_>) {
+    assert!((1..=MAX_NAMES).contains(&names.len()), "a SEQUENCE has {} names", names.len());
+    let last = first.0.saturating_add(names.len() as u64 - 1);
+    assert!(last <= MAX_NUMBER, "{last} exceeds what the wire carries");
+    writer.u8(SEQUENCE);
+    seq(first, writer);
+    writer.count(names.len());
+    for name in names {
+        message_name(*name, writer);
+    }
+}
+
+fn ack(through: Seq, reply: bool, writer: &mut Writer<'_>) {
+    writer.u8(ACK);
+    number(through.0, writer);
+    writer.bool(reply);
+}
+
+fn nack(sequences: &[SeqRange], messages: &[MessageRange], writer: &mut Writer<'_>) {
+    let ranges = sequences.len() + messages.len();
+    assert!((1..=MAX_RANGES).contains(&ranges), "a NACK has {ranges} ranges");
+    writer.u8(NACK);
+    writer.count(sequences.len());
+    for range in sequences {
+        span(range.from.0, range.to.0, writer);
+    }
+    writer.count(messages.len());
+    for range in messages {
+        replica(range.origin, writer);
+        incarnation(range.incarnation, writer);
+        span(range.from.0, range.to.0, writer);
+    }
+}
+
+fn heartbeat(sent_at: u32, heard: &[Heard], writer: &mut Writer<'_>) {
+    assert!(heard.len() <= MAX_REPLICAS, "a HEARTBEAT has heard {} replicas", heard.len());
+    assert!(heard.is_sorted_by(|a, b| a.replica < b.replica), "heard replicas are out of order");
+    writer.u8(HEARTBEAT);
+    writer.u32(sent_at);
+    writer.count(heard.len());
+    for one in heard {
+        replica(one.replica, writer);
+        incarnation(one.incarnation, writer);
+        writer.u32(one.echo);
+        writer.u32(one.held_for);
+    }
+}
+
+fn new_view(number: ViewNumber, members: &[Member], start: Seq, writer: &mut Writer<'_>) {
+    assert!(number != ViewNumber::NONE, "a view to install has no number");
+    assert!((1..=MAX_REPLICAS).contains(&members.len()), "a view has {} members", members.len());
+    assert!(members.is_sorted_by(|a, b| a.id < b.id), "members are out of order");
+    writer.u8(NEW_VIEW);
+    view_number(number, writer);
+    writer.count(members.len());
+    for member in members {
+        replica(member.id, writer);
+        incarnation(member.incarnation, writer);
+    }
+    seq(start, writer);
+}
+
+fn message_name(name: MessageName, writer: &mut Writer<'_>) {
+    replica(name.origin, writer);
+    incarnation(name.incarnation, writer);
+    local_seq(name.local, writer);
+}
+
+/// A range: its first number and how many follow, so that none ends before it begins.
+fn span(from: u64, to: u64, writer: &mut Writer<'_>) {
+    assert!(1 <= from && from <= to && to <= MAX_NUMBER, "a range goes from {from} to {to}");
+    number(from, writer);
+    number(to - from, writer);
+}
+
+fn view_number(view: ViewNumber, writer: &mut Writer<'_>) {
+    assert!(view.round > 0 || view == ViewNumber::NONE, "view {view} has no round");
+    number(view.round, writer);
+    replica(view.proposer, writer);
+}
+
+fn replica(id: ReplicaId, writer: &mut Writer<'_>) {
+    assert!(id.index() < MAX_REPLICAS, "there is no replica {id}");
+    writer.u8(id.0);
+}
+
+fn incarnation(incarnation: Incarnation, writer: &mut Writer<'_>) {
+    number(incarnation.0, writer);
+}
+
+fn seq(seq: Seq, writer: &mut Writer<'_>) {
+    assert!(seq >= Seq(1), "sequence numbers start at 1");
+    number(seq.0, writer);
+}
+
+fn local_seq(local: LocalSeq, writer: &mut Writer<'_>) {
+    assert!(local >= LocalSeq(1), "local sequence numbers start at 1");
+    number(local.0, writer);
+}
+
+fn number(value: u64, writer: &mut Writer<'_>) {
+    assert!(value <= MAX_NUMBER, "{value} exceeds what the wire carries");
+    writer.varint(value);
+}
