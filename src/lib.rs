@@ -17,6 +17,7 @@ pub mod cli;
 // The modules stand in the order in which an operation passes them.
 mod proto;
 
+mod replica;
 mod wire;
 
 mod queue;
@@ -35,6 +36,7 @@ pub mod testing {
     pub use crate::config::Config;
     pub use crate::planted::PlantedBug;
     pub use crate::queue::*;
+    pub use crate::replica::*;
     pub use crate::types::*;
     pub use crate::wire::*;
 

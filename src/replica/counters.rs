@@ -1,0 +1,81 @@
+//! What a replica counts, for operators, and for the simulator to know that rare paths were taken.
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Plain counts since the start.
+        #[derive(Clone, PartialEq, Eq, Debug, Default)]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Counters {
+            /// Every count with its name.
+            pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Datagrams that were sent, counted once per receiver.
+    datagrams_sent,
+    /// Datagrams that were accepted.
+    datagrams_accepted,
+    /// Datagrams that could not be opened or read: malformed, foreign, replayed, corrupt.
+    datagrams_dropped,
+    /// Of those: seen before, or too old to tell.
+    datagrams_replayed,
+    /// Of those: of an earlier incarnation of their sender.
+    datagrams_of_old_incarnations,
+    /// Datagrams whose chunks belong to another view.
+    datagrams_of_other_views,
+    /// Heartbeats sent, counted once for all receivers.
+    heartbeats_sent,
+    /// Own messages multicast.
+    messages_sent,
+    /// Messages that arrived and were held already.
+    messages_duplicate,
+    /// Messages that arrived too far ahead and were dropped.
+    beyond_window,
+    /// Names of no member's incarnation.
+    foreign_names,
+    /// Numberings that contradict known ones: a member broke the rules.
+    conflicting_numberings,
+    /// Entries whose operations could not be read.
+    unreadable_payloads,
+    /// Sequence numbers given out.
+    numbers_given,
+    /// Turns that waited because numbers would have run too far ahead.
+    turns_held_by_window,
+    /// Messages that waited because too many earlier ones were unnumbered.
+    messages_held_by_window,
+    /// Missing things noticed.
+    gaps_seen,
+    /// NACK chunks sent.
+    nacks_sent,
+    /// NACK chunks received.
+    nacks_received,
+    /// Messages resent on request.
+    messages_resent,
+    /// Of those: by another than their origin.
+    messages_resent_by_third,
+    /// Numberings resent on request.
+    numberings_resent,
+    /// Of those: by another than the one who gave the number.
+    numberings_resent_by_third,
+    /// Requests not answered because of the budget, or because the answer was just sent.
+    resends_held_back,
+    /// Own messages resent to the member whose turn it is, because they stayed unnumbered.
+    unnumbered_resent,
+    /// Last numbers repeated, because nobody went on.
+    handovers_resent,
+    /// Acks asked for, because an entry stayed undelivered.
+    acks_asked_for,
+    /// Views installed.
+    views_installed,
+    /// Calls refused because too many wait.
+    calls_refused_overloaded,
+    /// Calls refused because their deadline came.
+    calls_overdue,
+}
