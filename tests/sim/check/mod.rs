@@ -1,0 +1,9 @@
+//! What must hold, looked at from outside the replicas, after every step and at the end.
+
+mod answers;
+mod ledger;
+mod spy;
+
+pub(crate) use answers::check_answers;
+pub(crate) use ledger::Ledger;
+pub(crate) use spy::{Bounds, Sender, Spy};

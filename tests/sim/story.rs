@@ -1,0 +1,216 @@
+//! Stories: situations as scripts with golden traces, from which a reader can learn the protocol.
+//!
+//! A file in `stories/` has a situation in words, commands, a line `---`, and the trace that they give.
+//! `UPDATE=1 cargo test --test sim stories` writes the traces anew; look at the difference before you keep it.
+//!
+//! Every link takes 1 ms, a sync none, clocks agree. Commands, times in milliseconds:
+//!
+//! ```text
+//! replicas N
+//! call MS rX create LABEL | push QUEUE ITEM | pop QUEUE | top QUEUE | size QUEUE
+//! lose MS rX rY KIND COUNT     the first COUNT datagrams from then on with such a chunk are lost
+//! twice MS rX rY KIND COUNT    they come a second time, 1 ms later
+//! late MS rX rY KIND COUNT DELAY   they come that much later
+//! pause MS rX DURATION         the replica does nothing for so long
+//! until MS                     the trace ends
+//! ```
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use ftqueue::testing::{Action, Chunk, Datagram, MessageName};
+
+use crate::options::{MILLISECOND, Options};
+use crate::world::World;
+
+/// What becomes of some datagrams.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    from_time: u64,
+    from: usize,
+    to: usize,
+    kind: String,
+    count: usize,
+    fate: Fate,
+}
+
+/// See the commands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fate {
+    Lost,
+    Twice,
+    Late(u64),
+}
+
+/// A script that is being run, and its trace so far.
+#[derive(Default)]
+pub(crate) struct Story {
+    rules: Vec<Rule>,
+    trace: String,
+}
+
+impl Story {
+    /// What becomes of a datagram that is sent now, if the script says.
+    pub(crate) fn fate(
+        &mut self,
+        now: u64,
+        from: usize,
+        to: usize,
+        datagram: &Datagram,
+    ) -> Option<Fate> {
+        let matches = |rule: &&mut Rule| {
+            rule.count > 0
+                && rule.from_time <= now
+                && (rule.from, rule.to) == (from, to)
+                && datagram.chunks.iter().any(|chunk| kind(chunk) == rule.kind)
+        };
+        let rule = self.rules.iter_mut().find(matches)?;
+        rule.count -= 1;
+        Some(rule.fate)
+    }
+
+    /// A datagram is sent. Heartbeats are left out: they tell nothing but that all is well.
+    pub(crate) fn sent(
+        &mut self,
+        now: u64,
+        from: usize,
+        to: usize,
+        datagram: &Datagram,
+        fate: Option<Fate>,
+    ) {
+        let told = datagram.chunks.iter().filter(|chunk| kind(chunk) != "HEARTBEAT");
+        let told: Vec<String> = told.map(describe).collect();
+        if told.is_empty() {
+            return;
+        }
+        let arrow = match fate {
+            None => "->",
+            Some(Fate::Lost) => "-x",
+            Some(Fate::Twice) => "=>",
+            Some(Fate::Late(_)) => "~>",
+        };
+        self.line(now, &format!("r{from} {arrow} r{to}  {}", told.join(" | ")));
+    }
+
+    /// Something else happens.
+    pub(crate) fn line(&mut self, now: u64, what: &str) {
+        let (ms, micros) = (now / MILLISECOND, now / 1_000 % 1_000);
+        writeln!(self.trace, "{ms:4}.{micros:03}ms {what}").expect("a string takes it");
+    }
+}
+
+fn kind(chunk: &Chunk) -> &'static str {
+    match chunk {
+        Chunk::Data { .. } => "DATA",
+        Chunk::Sequence { .. } => "SEQUENCE",
+        Chunk::Ack { .. } => "ACK",
+        Chunk::Nack { .. } => "NACK",
+        Chunk::Heartbeat { .. } => "HEARTBEAT",
+        Chunk::NewView { .. } => "NEWVIEW",
+    }
+}
+
+/// A message as stories name it: incarnations are all the same.
+fn message(name: MessageName) -> String {
+    format!("{}.{}", name.origin, name.local.0)
+}
+
+fn describe(chunk: &Chunk) -> String {
+    let what = match chunk {
+        Chunk::Data { name, .. } => message(*name),
+        Chunk::Sequence { first, names } => {
+            let numbered =
+                (first.0..).zip(names).map(|(seq, name)| format!("#{seq}={}", message(*name)));
+            numbered.collect::<Vec<_>>().join(" ")
+        }
+        Chunk::Ack { through, reply } => {
+            format!("{through}{}", if *reply { " and yours?" } else { "" })
+        }
+        Chunk::Nack { sequences, messages } => {
+            let sequences = sequences.iter().map(|range| format!("{}..={}", range.from, range.to));
+            let messages = messages
+                .iter()
+                .map(|range| format!("{}.{}..={}", range.origin, range.from.0, range.to.0));
+            sequences.chain(messages).collect::<Vec<_>>().join(" ")
+        }
+        Chunk::Heartbeat { .. } => String::new(),
+        Chunk::NewView { members, .. } => {
+            members.iter().map(|member| member.id.to_string()).collect::<Vec<_>>().join(" ")
+        }
+    };
+    format!("{} {what}", kind(chunk))
+}
+
+/// The trace that a script gives.
+fn play(script: &str) -> String {
+    let commands: Vec<Vec<&str>> = script
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let number = |word: &str| word.parse::<u64>().unwrap_or_else(|_| panic!("{word} is no number"));
+    let time = |word: &str| number(word) * MILLISECOND;
+    let replica = |word: &str| number(word.trim_start_matches('r')) as usize;
+    let item = |word: &str| word.parse::<i64>().unwrap_or_else(|_| panic!("{word} is no number"));
+    let mut story = Story::default();
+    let (mut replicas, mut until) = (3, 1_000 * MILLISECOND);
+    let (mut calls, mut pauses) = (Vec::new(), Vec::new());
+    for command in &commands {
+        match command.as_slice() {
+            ["replicas", count] => replicas = number(count) as usize,
+            ["call", at, node, action, arguments @ ..] => {
+                let argument = |index: usize| item(arguments[index]);
+                let action = match *action {
+                    "create" => Action::Create { label: argument(0) },
+                    "push" => Action::Push { queue: argument(0), item: argument(1) },
+                    "pop" => Action::Pop { queue: argument(0) },
+                    "top" => Action::Top { queue: argument(0) },
+                    "size" => Action::Size { queue: argument(0) },
+                    other => panic!("{other} is no operation"),
+                };
+                calls.push((time(at), replica(node), action));
+            }
+            [fate @ ("lose" | "twice" | "late"), at, from, to, kind, count, rest @ ..] => {
+                let fate = match *fate {
+                    "lose" => Fate::Lost,
+                    "twice" => Fate::Twice,
+                    _ => Fate::Late(time(rest[0])),
+                };
+                let (from_time, kind) = (time(at), (*kind).to_owned());
+                let (from, to, count) = (replica(from), replica(to), number(count) as usize);
+                story.rules.push(Rule { from_time, from, to, kind, count, fate });
+            }
+            ["pause", at, node, duration] => pauses.push((time(at), replica(node), time(duration))),
+            ["until", at] => until = time(at),
+            other => panic!("no command: {other:?}"),
+        }
+    }
+    let mut world = World::new(Options::quiet(replicas), None);
+    world.tell(story, calls, pauses);
+    world.run_until(until).trace
+}
+
+#[test]
+fn stories() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sim/stories");
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .expect("the stories")
+        .map(|entry| entry.expect("a story").path())
+        .collect();
+    paths.sort();
+    assert!(paths.len() >= 10, "the stories are there");
+    let mut changed = Vec::new();
+    for path in paths {
+        let text = std::fs::read_to_string(&path).expect("a story");
+        let (script, golden) = text.split_once("---\n").expect("a script and its trace");
+        let trace = play(script);
+        if trace != golden {
+            if std::env::var_os("UPDATE").is_some() {
+                std::fs::write(&path, format!("{script}---\n{trace}")).expect("a story to update");
+            }
+            changed.push(format!("{}:\n{trace}", path.display()));
+        }
+    }
+    let changed = changed.join("\n");
+    assert!(changed.is_empty(), "these stories go otherwise (UPDATE=1 keeps it so):\n{changed}");
+}
