@@ -15,12 +15,18 @@
 pub mod cli;
 
 // The modules stand in the order in which an operation passes them.
+mod client;
 mod proto;
+
+mod api;
+mod runtime;
 
 mod replica;
 mod wire;
 
 mod queue;
+
+mod storage;
 
 mod codec;
 mod config;

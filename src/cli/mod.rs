@@ -1,6 +1,111 @@
-//! The commands.
+//! The commands: what `ftqueue` does when it is called from a shell.
+
+mod arguments;
+mod bench;
+mod call;
+mod cluster;
+mod echo_server;
+mod exit;
+mod health;
+mod members;
+mod record;
+mod secret;
+mod serve;
+mod shell;
+mod signals;
+mod stdin;
+
+use std::future::Future;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use call::{Call, CallArguments};
+use exit::{EXIT_CODES, Exit};
+
+/// Queues of 64-bit integers, kept by a group of replicas that execute every call in one order.
+///
+/// Any replica may be called. Every call is answered with its sequence, its position in the order of all calls.
+#[derive(Parser, Debug)]
+#[command(version, max_term_width = 100, after_help = after_help())]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+fn after_help() -> String {
+    format!(
+        "\
+Try it:
+  ftqueue cluster                  three replicas on this machine, until Ctrl-C
+  ftqueue create 7                 in another terminal: the queue labelled 7, by its id
+  ftqueue push 1 17 18 19          push three items to the queue with id 1
+  ftqueue pop 1                    17
+  ftqueue shell                    the same calls at a prompt
+
+Every flag may be given as an environment variable instead: `ftqueue COMMAND --help` names them.
+
+{EXIT_CODES}"
+    )
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run one replica
+    Serve(serve::ServeArguments),
+
+    /// Run a whole cluster on this machine, until Ctrl-C
+    Cluster(cluster::ClusterArguments),
+
+    #[command(flatten)]
+    Call(Call<CallArguments>),
+
+    /// The same calls at a prompt
+    Shell(shell::ShellArguments),
+
+    /// Exit with 0 if a replica can answer calls, with 1 if not
+    Health(health::HealthArguments),
+
+    /// Put load on a cluster and measure it
+    Bench(bench::BenchArguments),
+
+    /// What `bench --echo` compares with
+    #[command(hide = true)]
+    EchoServer(echo_server::EchoServerArguments),
+}
 
 /// Runs the command that the arguments name and gives its exit code.
-pub fn run() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn run() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(arguments) => Ok(serve::run(arguments)),
+        Command::Cluster(arguments) => block_on(cluster::run(arguments)),
+        Command::Call(call) => block_on(call::run(call)),
+        Command::Shell(arguments) => block_on(shell::run(arguments)),
+        Command::Health(arguments) => block_on(health::run(arguments)),
+        Command::Bench(arguments) => block_on(bench::run(arguments)),
+        Command::EchoServer(arguments) => block_on(echo_server::run(arguments)),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        // Whoever reads the output has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok.into(),
+        Err(error) => {
+            complain(&error.to_string());
+            Exit::Unreachable.into()
+        }
+    }
 }
+
+/// Runs a command's future on this thread: a client has nothing to do on a second one.
+fn block_on(command: impl Future<Output = io::Result<Exit>>) -> io::Result<Exit> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+}
+
+/// Tells a person what is wrong. Nobody may be there to read it, and nothing can be done about that.
+fn complain(message: &str) {
+    drop(writeln!(io::stderr(), "ftqueue: {message}"));
+}
+
+#[cfg(test)]
+mod tests;

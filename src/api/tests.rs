@@ -1,0 +1,199 @@
+//! The edge with a made-up replica behind it: what the real one rarely does, done at will.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tokio_stream::StreamExt as _;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_types::StatusExt as _;
+
+use super::service::Service;
+use crate::proto::QSizeRequest;
+use crate::proto::ft_queue_client::FtQueueClient;
+use crate::proto::ft_queue_server::FtQueue as _;
+use crate::runtime::{Handle, Readiness, Refusal, Submission};
+
+/// Far beyond what anything here takes.
+const LONG: Duration = Duration::from_secs(30);
+/// How many calls may wait for the made-up replica.
+const ROOM: usize = 2;
+
+struct Edge {
+    address: SocketAddr,
+    submissions: mpsc::Receiver<Submission>,
+    readiness: watch::Sender<Readiness>,
+    stop: watch::Sender<bool>,
+    served: tokio::task::JoinHandle<()>,
+}
+
+impl Edge {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (submit, submissions) = mpsc::channel(ROOM);
+        let not_ready = Readiness::NotReady("starting".to_owned());
+        let (readiness, watched) = watch::channel(not_ready);
+        let (stop, mut stopping) = watch::channel(false);
+        let handle = Handle::new(submit, watched);
+        let served = tokio::spawn(async move {
+            let stop = async move { drop(stopping.wait_for(|stop| *stop).await) };
+            super::serve(listener, handle, stop).await.unwrap();
+        });
+        Self { address, submissions, readiness, stop, served }
+    }
+
+    async fn channel(&self) -> Channel {
+        let endpoint = format!("http://{}", self.address);
+        Channel::from_shared(endpoint).unwrap().connect().await.unwrap()
+    }
+
+    async fn client(&self) -> FtQueueClient<Channel> {
+        FtQueueClient::new(self.channel().await)
+    }
+}
+
+fn size(timeout: Option<Duration>) -> Request<QSizeRequest> {
+    let mut request = Request::new(QSizeRequest { queue_id: 1 });
+    if let Some(timeout) = timeout {
+        request.set_timeout(timeout);
+    }
+    request
+}
+
+/// The reason and the outcome that a status carries.
+fn reason_and_outcome(status: &Status) -> (String, String) {
+    let info =
+        status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
+    (info.reason, info.metadata["outcome"].clone())
+}
+
+/// Answers every call at its deadline, as the real replica does: nobody else is there to answer with.
+async fn refuse_at_the_deadline(mut submissions: mpsc::Receiver<Submission>) {
+    while let Some(Submission { patience, answer, .. }) = submissions.recv().await {
+        tokio::spawn(async move {
+            tokio::time::sleep(patience).await;
+            let refusal = Refusal::DeadlineExceeded {
+                sent: true,
+                waited: patience,
+                waiting_for: "a majority".to_owned(),
+            };
+            answer.send(Err(refusal)).ok();
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_is_answered_before_the_caller_gives_up() {
+    let edge = Edge::start().await;
+    let mut client = edge.client().await;
+    tokio::spawn(refuse_at_the_deadline(edge.submissions));
+    // Tokio's timer, which stands for the replica's here, is late by up to a millisecond or two.
+    for milliseconds in [300, 800] {
+        let limit = Duration::from_millis(milliseconds);
+        let started = Instant::now();
+        let status = client.q_size(size(Some(limit))).await.unwrap_err();
+        assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+        let expected = ("DEADLINE_EXCEEDED".to_owned(), "unknown".to_owned());
+        assert_eq!(reason_and_outcome(&status), expected);
+        assert!(started.elapsed() >= limit / 2, "{:?}", started.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_call_without_time_is_not_executed() {
+    let (submit, mut submissions) = mpsc::channel(ROOM);
+    let (_readiness, watched) = watch::channel(Readiness::Ready);
+    let service = Service::new(Handle::new(submit, watched));
+    let status = service.q_size(size(Some(Duration::ZERO))).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    let expected = ("DEADLINE_EXCEEDED".to_owned(), "not_executed".to_owned());
+    assert_eq!(reason_and_outcome(&status), expected);
+    assert!(submissions.try_recv().is_err(), "it was handed to the replica");
+}
+
+#[tokio::test]
+async fn a_full_replica_refuses_and_says_so() {
+    let edge = Edge::start().await;
+    let client = edge.client().await;
+    let mut waiting = Vec::new();
+    for _ in 0..=ROOM {
+        let mut client = client.clone();
+        waiting.push(tokio::spawn(async move { client.q_size(size(None)).await }));
+    }
+    // One of them finds no room; the others wait on, for nobody takes them.
+    let refused = async {
+        loop {
+            if let Some(at) = waiting.iter().position(|call| call.is_finished()) {
+                return waiting.swap_remove(at).await.unwrap().unwrap_err();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let status = timeout(LONG, refused).await.unwrap();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    let expected = ("OVERLOADED".to_owned(), "not_executed".to_owned());
+    assert_eq!(reason_and_outcome(&status), expected);
+    let limit = &status.get_details_error_info().unwrap().metadata["limit"];
+    assert_eq!(limit, &ROOM.to_string());
+}
+
+#[tokio::test]
+async fn a_stopping_replica_says_whether_the_call_was_taken() {
+    let mut edge = Edge::start().await;
+    let mut client = edge.client().await;
+
+    let mut other = client.clone();
+    let taken = tokio::spawn(async move { other.q_size(size(None)).await });
+    drop(timeout(LONG, edge.submissions.recv()).await.unwrap());
+    let status = taken.await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    let expected = ("SHUTTING_DOWN".to_owned(), "unknown".to_owned());
+    assert_eq!(reason_and_outcome(&status), expected);
+
+    edge.submissions.close();
+    let status = client.q_size(size(None)).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    let expected = ("SHUTTING_DOWN".to_owned(), "not_executed".to_owned());
+    assert_eq!(reason_and_outcome(&status), expected);
+}
+
+#[tokio::test]
+async fn health_follows_the_replica_to_its_end() {
+    let edge = Edge::start().await;
+    for service in ["", "ftqueue.v1.FTQueue"] {
+        let mut client = HealthClient::new(edge.channel().await);
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let answer = client.check(request.clone()).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::NotServing, "'{service}'");
+
+        let mut watch = client.watch(request).await.unwrap().into_inner();
+        for (readiness, expected) in [
+            (None, ServingStatus::NotServing),
+            (Some(Readiness::Ready), ServingStatus::Serving),
+            (Some(Readiness::NotReady("alone".to_owned())), ServingStatus::NotServing),
+        ] {
+            if let Some(readiness) = readiness {
+                edge.readiness.send_replace(readiness);
+            }
+            let next = timeout(LONG, watch.next()).await.unwrap().unwrap().unwrap();
+            assert_eq!(next.status(), expected, "'{service}'");
+        }
+    }
+
+    // One who watches does not hold up the end.
+    let mut client = HealthClient::new(edge.channel().await);
+    let request = HealthCheckRequest { service: String::new() };
+    let mut watch = client.watch(request).await.unwrap().into_inner();
+    edge.stop.send_replace(true);
+    drop(edge.readiness);
+    let ended = async { while watch.next().await.is_some() {} };
+    timeout(LONG, ended).await.unwrap();
+    timeout(LONG, edge.served).await.unwrap().unwrap();
+}

@@ -1,0 +1,332 @@
+//! `ftqueue serve`: one replica.
+
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+use super::exit::Exit;
+use super::members::Members;
+use super::secret::{self, Secret};
+use super::signals::Signals;
+use super::stdin;
+use crate::api;
+use crate::config::Config;
+use crate::runtime;
+use crate::runtime::{Address, DRAIN_TIME, Start};
+use crate::storage::{self, DataDirectory, Owner};
+use crate::types::ReplicaId;
+use crate::wire::{ClusterId, ClusterKey, MAX_DATAGRAM, MIN_MAX_DATAGRAM};
+
+/// How long connections may take to close once all calls are answered.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+/// The key id of the only key that a cluster has so far.
+const KEY_ID: u8 = 0;
+/// The longest name of a cluster, in bytes.
+const MAX_NAME: usize = 64;
+
+const LONG_ABOUT: &str = "\
+Runs one replica of a cluster: its gRPC API for callers, and its part of the ring over UDP.
+
+Every replica of a cluster is started with the same --cluster list, --cluster-name and key. They may be started in \
+any order; a replica answers calls (and its health service says SERVING) once it and the others have found each \
+other. SIGTERM or Ctrl-C stops it: calls that wait are answered first, within 5 seconds. A second one stops it at \
+once.";
+
+const AFTER_HELP: &str = "\
+Examples:
+  One replica, to try things out:
+    ftqueue serve --id 0 --cluster 0=127.0.0.1:7101 \\
+      --listen 127.0.0.1:7001 --data data/r0
+  The second of three, each on its own machine:
+    ftqueue serve --id 1 --cluster 0=q0:7101,1=q1:7101,2=q2:7101 \\
+      --listen 0.0.0.0:7001 --data /var/lib/ftqueue
+
+The cluster's key:
+  It seals the datagrams between the replicas: 32 bytes as 64 hexadecimal digits,
+  in the file that --cluster-key-file names or in the environment variable
+  FTQUEUE_CLUSTER_KEY. Make one with: openssl rand -hex 32
+  Without one a well-known key is used: datagrams are then checked for damage,
+  but anyone can forge them.
+
+Exit codes:
+  0        stopped when asked to
+  1        failed while running
+  2        bad arguments
+  3        cannot start: an address in use, the data directory locked or another's
+  4        storage failed or is damaged
+  128 + n  stopped at once by a second signal n";
+
+/// Run one replica
+#[derive(Args, Debug)]
+#[command(long_about = LONG_ABOUT, after_help = AFTER_HELP)]
+pub(crate) struct ServeArguments {
+    /// This replica's id: its number in the --cluster list
+    #[arg(long, env = "FTQUEUE_ID")]
+    id: u8,
+
+    /// Where the ring of every replica listens (UDP), this one's too; an odd number of them
+    #[arg(long, env = "FTQUEUE_CLUSTER", value_name = "0=HOST:PORT,1=HOST:PORT,…")]
+    cluster: Members,
+
+    /// Where gRPC is served to callers
+    #[arg(long, env = "FTQUEUE_LISTEN", value_name = "HOST:PORT")]
+    listen: Address,
+
+    /// The replica's data directory; made where it is missing
+    #[arg(long, env = "FTQUEUE_DATA", value_name = "DIR")]
+    data: PathBuf,
+
+    /// Where the own ring listens (UDP), if not at its address in the --cluster list
+    ///
+    /// By default that is: the address itself where the list has an IP address of this machine or localhost; all
+    /// addresses of this machine where it has another name.
+    #[arg(long, env = "FTQUEUE_RING_LISTEN", value_name = "HOST:PORT")]
+    ring_listen: Option<Address>,
+
+    /// The largest datagram of the ring, in bytes; the same for all replicas, and no larger than the network carries
+    #[arg(long, env = "FTQUEUE_MAX_DATAGRAM", value_name = "BYTES", default_value_t = 1_400)]
+    #[arg(value_parser = datagram_size)]
+    max_datagram: usize,
+
+    /// The cluster's name: replicas of differently named clusters ignore each other
+    #[arg(long, env = "FTQUEUE_CLUSTER_NAME", value_name = "NAME", default_value = "ftqueue")]
+    #[arg(value_parser = cluster_name)]
+    cluster_name: String,
+
+    /// The file that holds the cluster's key
+    #[arg(long, env = "FTQUEUE_CLUSTER_KEY_FILE", value_name = "FILE")]
+    cluster_key_file: Option<PathBuf>,
+
+    /// What is logged, to standard error: error, warn, info, debug, trace, or by module: info,ftqueue=debug
+    #[arg(long, env = "FTQUEUE_LOG", value_name = "FILTER", default_value = "info")]
+    #[arg(value_parser = log_filter)]
+    log: String,
+
+    /// Stop when standard input ends: whoever started this replica is gone
+    #[arg(long, hide = true)]
+    stop_with_stdin: bool,
+}
+
+/// Why the replica did not run, or did not end well.
+#[derive(Debug)]
+enum Failure {
+    Running(String),
+    Usage(String),
+    Start(String),
+    Storage(String),
+}
+
+/// Runs a replica until it is told to stop.
+pub(crate) fn run(arguments: ServeArguments) -> Exit {
+    match serve(arguments) {
+        Ok(()) => Exit::Ok,
+        Err(failure) => {
+            let (exit, message) = match failure {
+                Failure::Running(message) => (Exit::Refused, message),
+                Failure::Usage(message) => (Exit::Usage, message),
+                Failure::Start(message) => (Exit::Unreachable, message),
+                Failure::Storage(message) => (Exit::Storage, message),
+            };
+            eprintln!("error: {message}");
+            exit
+        }
+    }
+}
+
+fn serve(arguments: ServeArguments) -> Result<(), Failure> {
+    let Members(addresses) = arguments.cluster;
+    let mut config =
+        Config::new(ReplicaId(arguments.id), addresses.len()).map_err(Failure::Usage)?;
+    config.max_datagram = arguments.max_datagram;
+    let secret = Secret::find(arguments.cluster_key_file.as_deref(), key_variable()?)
+        .map_err(Failure::Usage)?;
+    log_to_standard_error(&arguments.log)?;
+    if secret == Secret::Development {
+        warn!(
+            "no cluster key is set: datagrams are protected against damage with a well-known key, not against \
+             forgery; see --cluster-key-file"
+        );
+    }
+
+    let tokio = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Start(format!("no runtime: {error}")))?;
+    let result = tokio.block_on(async {
+        let listener = listen(&arguments.listen).await?;
+        let directory = DataDirectory::open(&arguments.data)?;
+        let owner = Owner { cluster: arguments.cluster_name, replica: config.id };
+        let incarnation = directory.begin_life(&owner, unix_milliseconds())?;
+        let cluster = ClusterId::from_name(&owner.cluster);
+        let start = Start {
+            config,
+            incarnation,
+            key: ClusterKey::new(KEY_ID, secret.bytes(), cluster),
+            addresses,
+            listen: arguments.ring_listen,
+            seed: seed()?,
+        };
+        run_until_told(start, listener, arguments.stop_with_stdin).await
+    });
+    // A look-up of a name may still hang; nobody waits for it.
+    tokio.shutdown_background();
+    result
+}
+
+/// Runs the replica and its API until a signal comes, and then ends both: calls first, connections after.
+async fn run_until_told(
+    start: Start,
+    listener: TcpListener,
+    stop_with_stdin: bool,
+) -> Result<(), Failure> {
+    let mut signals =
+        Signals::new().map_err(|error| Failure::Start(format!("no signals: {error}")))?;
+    let (stop, stopping) = watch::channel(false);
+    let (handle, event_loop) =
+        runtime::start(start, stopping.clone()).await.map_err(Failure::Start)?;
+    if let Ok(address) = listener.local_addr() {
+        info!(grpc = %address, version = env!("CARGO_PKG_VERSION"), "serving");
+    }
+    let mut ring = tokio::spawn(event_loop.run());
+    let mut api = tokio::spawn(api::serve(listener, handle, told_to_stop(stopping)));
+
+    tokio::select! {
+        signal = signals.next() => info!(signal = signal, "told to stop"),
+        () = stdin_ended(stop_with_stdin) => info!("standard input ended: stopping"),
+        ended = &mut ring => return Err(ended_early("the event loop", ended)),
+        ended = &mut api => return Err(ended_early("the gRPC server", ended)),
+    }
+    stop.send_replace(true);
+    tokio::select! {
+        ended = end(ring, api) => ended,
+        signal = signals.next() => {
+            warn!("told to stop again: at once");
+            std::process::exit(128 + signal);
+        }
+    }
+}
+
+/// Waits for the event loop, which bounds its own end, and a little for the connections.
+async fn end<A>(mut ring: JoinHandle<io::Result<()>>, api: JoinHandle<A>) -> Result<(), Failure> {
+    // The bound is the event loop's; this one holds if that fails to keep it.
+    match tokio::time::timeout(DRAIN_TIME + CLOSE_TIME, &mut ring).await {
+        Ok(ended) => joined(ended)
+            .map_err(|error| Failure::Running(format!("the event loop failed: {error}")))?,
+        Err(_) => return Err(Failure::Running("the replica did not stop".to_owned())),
+    }
+    if tokio::time::timeout(CLOSE_TIME, api).await.is_err() {
+        info!("connections cut off");
+    }
+    Ok(())
+}
+
+fn ended_early<E: std::fmt::Display>(
+    what: &str,
+    ended: Result<Result<(), E>, JoinError>,
+) -> Failure {
+    match joined(ended) {
+        Ok(()) => Failure::Running(format!("{what} ended")),
+        Err(error) => Failure::Running(format!("{what} failed: {error}")),
+    }
+}
+
+/// A task's result. A panic in a task is a broken invariant: it ends the process.
+fn joined<T>(ended: Result<T, JoinError>) -> T {
+    match ended {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// The end of standard input; never, where it is not to be watched.
+async fn stdin_ended(watched: bool) {
+    if watched {
+        // An error means that nothing more comes: the end too.
+        stdin::ended().await.unwrap_or_default();
+    } else {
+        std::future::pending().await
+    }
+}
+
+async fn told_to_stop(mut stopping: watch::Receiver<bool>) {
+    // An error means that nobody is left to tell: that is a stop too.
+    stopping.wait_for(|stop| *stop).await.map(|_| ()).unwrap_or_default();
+}
+
+async fn listen(address: &Address) -> Result<TcpListener, Failure> {
+    let cannot =
+        |error: io::Error| Failure::Start(format!("gRPC cannot be served on {address}: {error}"));
+    let found = address.resolve().await.map_err(cannot)?;
+    TcpListener::bind(found.as_slice()).await.map_err(cannot)
+}
+
+fn key_variable() -> Result<Option<String>, Failure> {
+    match std::env::var(secret::VARIABLE) {
+        Ok(value) => Ok(Some(value)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(Failure::Usage(format!("{} is not text", secret::VARIABLE)))
+        }
+    }
+}
+
+fn datagram_size(text: &str) -> Result<usize, String> {
+    let sizes = MIN_MAX_DATAGRAM..=MAX_DATAGRAM;
+    let size = text.parse().ok().filter(|size| sizes.contains(size));
+    size.ok_or_else(|| format!("a size is {} to {} bytes", sizes.start(), sizes.end()))
+}
+
+fn cluster_name(text: &str) -> Result<String, String> {
+    let known = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if text.is_empty() || text.len() > MAX_NAME || !text.chars().all(known) {
+        return Err(format!("a name has 1 to {MAX_NAME} letters, digits, '-', '_' and '.'"));
+    }
+    Ok(text.to_owned())
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
+}
+
+fn log_to_standard_error(filter: &str) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| Failure::Usage(error.to_string()))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .try_init()
+        .map_err(|error| Failure::Start(format!("no log: {error}")))
+}
+
+/// The wall clock, for the incarnation's sake only; zero before 1970.
+fn unix_milliseconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn seed() -> Result<u64, Failure> {
+    let mut bytes = [0; 8];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| Failure::Start("the system gives no random numbers".to_owned()))?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+impl From<storage::Error> for Failure {
+    fn from(error: storage::Error) -> Self {
+        use storage::Error::{Damaged, Failed, Foreign, Locked, Unusable};
+        match error {
+            Locked { .. } | Foreign { .. } | Unusable { .. } => Self::Start(error.to_string()),
+            Damaged { .. } | Failed { .. } => Self::Storage(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! The task that owns the replica: waits for something to happen, hands over all that happened in one bounded batch,
+//! lets the replica send once, and carries out what it asks for.
+
+use std::collections::HashMap;
+use std::io;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{debug, info, trace, warn};
+
+use super::clock::Clock;
+use super::counters::Counters;
+use super::handle::Submission;
+use super::peers::Peers;
+use super::socket::{NotSent, Received, RingSocket};
+use super::timer::Timer;
+use crate::queue::Executed;
+use crate::replica::{CallId, Effect, Event, Readiness, Refusal, Replica};
+use crate::types::{Instant, ReplicaId};
+
+/// How many datagrams are taken in one turn at most. Enough for one turn to answer many, few enough that callers'
+/// connections, which share the thread, get their turn within a fraction of a millisecond.
+const DATAGRAMS_PER_TURN: usize = 64;
+/// How many calls are taken in one turn at most.
+const CALLS_PER_TURN: usize = 1_024;
+/// How long calls may go on after the stop was asked for.
+pub(crate) const DRAIN_TIME: Duration = Duration::from_secs(4);
+
+/// Where a call's answer goes.
+type Answered = oneshot::Sender<Result<Executed, Refusal>>;
+
+/// All that the task owns.
+pub(crate) struct EventLoop {
+    pub(super) replica: Replica,
+    pub(super) clock: Clock,
+    pub(super) timer: Timer,
+    pub(super) socket: RingSocket,
+    pub(super) peers: Peers,
+    pub(super) submissions: mpsc::Receiver<Submission>,
+    pub(super) readiness: watch::Sender<Readiness>,
+    /// True once the replica is to stop.
+    pub(super) stop: watch::Receiver<bool>,
+    /// Whether it ever was.
+    pub(super) was_ready: bool,
+    pub(super) calls: Calls,
+    pub(super) effects: Vec<Effect>,
+    pub(super) counters: Counters,
+    /// When the calls that still wait are given up; none before the stop.
+    pub(super) drained_by: Option<Instant>,
+}
+
+/// The calls that wait for their answers.
+#[derive(Default)]
+pub(super) struct Calls {
+    last: u64,
+    waiting: HashMap<CallId, Answered>,
+}
+
+impl EventLoop {
+    /// Runs until the stop was asked for and the calls that waited then are answered or given up.
+    ///
+    /// # Errors
+    /// When the system takes away the socket or the timer: nothing works then.
+    pub(crate) async fn run(mut self) -> io::Result<()> {
+        self.settle();
+        while !self.done() {
+            self.timer.set(self.clock.now(), self.next_deadline())?;
+            let woken = self.wait().await?;
+            let more = self.take_in(woken);
+            self.settle();
+            if more {
+                // The callers' connections share this thread.
+                tokio::task::yield_now().await;
+            }
+        }
+        let unanswered = self.calls.waiting.len();
+        info!(unanswered, "replica stopped");
+        debug!(counters = ?self.counters, "counted");
+        Ok(())
+    }
+
+    fn done(&self) -> bool {
+        let drained = self.calls.waiting.is_empty() && self.submissions.is_empty();
+        self.drained_by.is_some_and(|by| drained || self.clock.now() >= by)
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let replica = self.replica.next_timeout().min(self.peers.next_look_up());
+        self.drained_by.map_or(replica, |by| by.min(replica))
+    }
+
+    /// Waits until there is something to do. What can be counted off later stays where it is, for `take_in`.
+    async fn wait(&mut self) -> io::Result<Option<Submission>> {
+        let running = self.drained_by.is_none();
+        // What is rare goes first, so that a flood of the others does not hide it.
+        tokio::select! {
+            biased;
+            () = stopped(&mut self.stop), if running => self.begin_to_stop(),
+            look_up = self.peers.looked_up() => self.peers.take(look_up),
+            expired = self.timer.expired() => expired?,
+            readable = self.socket.readable() => readable?,
+            submission = self.submissions.recv(), if running || !self.submissions.is_empty() => {
+                if submission.is_none() && running {
+                    self.begin_to_stop();
+                }
+                return Ok(submission);
+            }
+        }
+        Ok(None)
+    }
+
+    /// From now on nothing is taken from callers; what waits may end.
+    fn begin_to_stop(&mut self) {
+        self.submissions.close();
+        self.drained_by = Some(self.clock.now() + DRAIN_TIME);
+        info!(waiting = self.calls.waiting.len(), "stopping");
+    }
+
+    /// Hands the replica what has happened, up to the bounds of a turn; gives whether a bound was reached.
+    fn take_in(&mut self, woken: Option<Submission>) -> bool {
+        self.counters.turns += 1;
+        let now = self.clock.now();
+        let datagrams = self.take_datagrams(now);
+        let mut calls = 0;
+        if let Some(submission) = woken {
+            self.take_call(now, submission);
+            calls += 1;
+        }
+        while calls < CALLS_PER_TURN
+            && let Ok(submission) = self.submissions.try_recv()
+        {
+            self.take_call(now, submission);
+            calls += 1;
+        }
+        if self.replica.next_timeout() <= now {
+            self.replica.handle(now, Event::Timeout, &mut self.effects);
+        }
+        if self.peers.next_look_up() <= now {
+            self.peers.look_up(now, &self.replica.silent_peers(now));
+        }
+        datagrams == DATAGRAMS_PER_TURN || calls == CALLS_PER_TURN
+    }
+
+    fn take_datagrams(&mut self, now: Instant) -> usize {
+        for taken in 0..DATAGRAMS_PER_TURN {
+            match self.socket.receive() {
+                Received::Datagram(datagram) => {
+                    self.counters.datagrams_received += 1;
+                    self.replica.handle(now, Event::Datagram(datagram), &mut self.effects);
+                }
+                Received::Oversized => {
+                    if self.counters.datagrams_oversized == 0 {
+                        warn!(
+                            "a datagram is too large: --max-datagram is the same for all replicas"
+                        );
+                    }
+                    self.counters.datagrams_oversized += 1;
+                }
+                Received::Nothing => return taken,
+                Received::Failed(error) => {
+                    self.counters.receive_failures += 1;
+                    debug!(%error, "receiving failed");
+                }
+            }
+        }
+        DATAGRAMS_PER_TURN
+    }
+
+    fn take_call(&mut self, now: Instant, submission: Submission) {
+        let Submission { operation, patience, answer } = submission;
+        if answer.is_closed() {
+            // Its caller is gone: nothing of it was multicast, and nothing will be.
+            self.counters.answers_unheard += 1;
+            return;
+        }
+        self.counters.calls += 1;
+        let call = self.calls.enter(answer);
+        let event = Event::Call { call, operation, deadline: now + patience };
+        self.replica.handle(now, event, &mut self.effects);
+    }
+
+    /// Lets the replica do what follows from what was taken in, and carries it out; then lets it send, once.
+    ///
+    /// The log is memory so far, so what is appended is durable at once. The replica is told before it packs what
+    /// it has to send, so that its acks ride on it.
+    fn settle(&mut self) {
+        let now = self.clock.now();
+        self.replica.settle(now, &mut self.effects);
+        while let Some(synced) = self.carry_out() {
+            self.replica.handle(now, synced, &mut self.effects);
+            self.replica.settle(now, &mut self.effects);
+        }
+        self.replica.send(now, &mut self.effects);
+        let synced = self.carry_out();
+        assert!(synced.is_none(), "sending appends nothing");
+        self.publish_readiness();
+    }
+
+    /// Carries out the effects in their order; gives what became durable with them.
+    fn carry_out(&mut self) -> Option<Event> {
+        let mut synced = None;
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Send { to, datagram } => self.send(to, &datagram),
+                Effect::Append(entry) => {
+                    self.counters.appends += 1;
+                    synced = Some(Event::Synced { view: entry.view, through: entry.seq });
+                }
+                Effect::Answer { call, result } => {
+                    self.counters.answers += 1;
+                    if !self.calls.answer(call, result) {
+                        self.counters.answers_unheard += 1;
+                    }
+                }
+            }
+        }
+        // Its memory is used again.
+        self.effects = effects;
+        synced
+    }
+
+    /// Sends a datagram, or counts why not: the ring repairs what was lost.
+    fn send(&mut self, to: ReplicaId, datagram: &[u8]) {
+        let Some(target) = self.peers.target(to) else {
+            self.counters.sends_unresolved += 1;
+            return;
+        };
+        match self.socket.send(target, datagram) {
+            Ok(()) => self.counters.datagrams_sent += 1,
+            Err(NotSent::Full) => self.counters.sends_full += 1,
+            Err(NotSent::Refused(error)) => {
+                self.counters.sends_refused += 1;
+                trace!(%to, %target, %error, "sending failed");
+            }
+        }
+    }
+
+    fn publish_readiness(&mut self) {
+        let stopping = self.drained_by.map(|_| Readiness::NotReady("stopping".to_owned()));
+        let readiness = stopping.as_ref().unwrap_or_else(|| self.replica.readiness());
+        let changed = self.readiness.send_if_modified(|published| {
+            let changed = published != readiness;
+            if changed {
+                published.clone_from(readiness);
+            }
+            changed
+        });
+        match readiness {
+            _ if !changed => {}
+            Readiness::Ready => {
+                self.was_ready = true;
+                info!("ready");
+            }
+            // Before and after its service that is as it should be.
+            Readiness::NotReady(reason) if !self.was_ready || stopping.is_some() => {
+                info!(%reason, "not ready");
+            }
+            Readiness::NotReady(reason) => warn!(%reason, "not ready"),
+        }
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that nobody is left who could ask for it.
+    stop.wait_for(|stop| *stop).await.map(|_| ()).unwrap_or_default();
+}
+
+impl Calls {
+    /// Gives a call its name, never used again.
+    fn enter(&mut self, answer: Answered) -> CallId {
+        self.last += 1;
+        let call = CallId(self.last);
+        self.waiting.insert(call, answer);
+        call
+    }
+
+    /// Answers a call; gives whether its caller still listened.
+    fn answer(&mut self, call: CallId, result: Result<Executed, Refusal>) -> bool {
+        let answer = self.waiting.remove(&call).expect("the replica answers a call once");
+        answer.send(result).is_ok()
+    }
+}

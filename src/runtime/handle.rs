@@ -1,0 +1,68 @@
+//! What the API holds of a running replica.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::queue::{Executed, Operation};
+use crate::replica::{Readiness, Refusal, Unavailable};
+
+/// An operation on its way to the event loop.
+pub(crate) struct Submission {
+    /// What is asked.
+    pub operation: Operation,
+    /// How long its caller waits, from now.
+    pub patience: Duration,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Result<Executed, Refusal>>,
+}
+
+/// A running replica, as the API sees it. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    submissions: mpsc::Sender<Submission>,
+    readiness: watch::Receiver<Readiness>,
+}
+
+impl Handle {
+    /// A handle that feeds `submissions` (bounded) and watches `readiness`.
+    pub(crate) fn new(
+        submissions: mpsc::Sender<Submission>,
+        readiness: watch::Receiver<Readiness>,
+    ) -> Self {
+        Self { submissions, readiness }
+    }
+
+    /// Executes an operation in the order of all operations and gives its result.
+    ///
+    /// # Errors
+    /// A [`Refusal`]; each says whether the operation may have been executed.
+    pub(crate) async fn submit(
+        &self,
+        operation: Operation,
+        patience: Duration,
+    ) -> Result<Executed, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        match self.submissions.try_send(Submission { operation, patience, answer }) {
+            Ok(()) => answered.await.unwrap_or_else(|_| Err(shutting_down(true))),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                Err(Refusal::Overloaded { limit: self.submissions.max_capacity() })
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(shutting_down(false)),
+        }
+    }
+
+    /// Whether the replica can answer calls, and every change of that.
+    pub(crate) fn readiness(&self) -> watch::Receiver<Readiness> {
+        self.readiness.clone()
+    }
+}
+
+/// `sent`: whether the operation may have been multicast.
+fn shutting_down(sent: bool) -> Refusal {
+    Refusal::Unavailable {
+        reason: Unavailable::ShuttingDown,
+        sent,
+        detail: "the replica is stopping".to_owned(),
+    }
+}

@@ -1,0 +1,162 @@
+//! Which of a replica's lives this is. No two lives may have the same number: messages are named by it, and
+//! datagrams sealed with it.
+
+use std::fmt::Write as _;
+
+use ring::digest::{SHA256, digest};
+
+use super::directory::{DataDirectory, Error};
+use crate::types::{Incarnation, ReplicaId};
+
+/// The file's name.
+const FILE: &str = "incarnation";
+/// The first line: what it is, and which version of it.
+const TITLE: &str = "ftqueue incarnation 1";
+/// The file's bound, in bytes: with the longest cluster name it is far below.
+const LIMIT: u64 = 4_096;
+
+/// Whose directory it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Owner {
+    /// The cluster's name: one line.
+    pub cluster: String,
+    /// The replica.
+    pub replica: ReplicaId,
+}
+
+impl DataDirectory {
+    /// Begins a new life: above all earlier ones, and where the clock tells the time not below those that a lost disk
+    /// had seen. It is durable before this returns.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] when the directory is another's, [`Error::Damaged`], [`Error::Failed`].
+    pub(crate) fn begin_life(
+        &self,
+        owner: &Owner,
+        unix_milliseconds: u64,
+    ) -> Result<Incarnation, Error> {
+        let damaged =
+            |detail: &str| Error::Damaged { path: self.path_of(FILE), detail: detail.to_owned() };
+        let next = match self.read(FILE, LIMIT)? {
+            None => 1,
+            Some(bytes) => {
+                let (stored, last) = parse(&bytes).map_err(damaged)?;
+                if stored != *owner {
+                    let detail = format!(
+                        "the data directory belongs to replica {} of cluster '{}', not to replica {} of '{}'",
+                        stored.replica.0, stored.cluster, owner.replica.0, owner.cluster
+                    );
+                    return Err(Error::Foreign { path: self.path_of(FILE), detail });
+                }
+                last.0.checked_add(1).ok_or_else(|| damaged("its number has no next one"))?
+            }
+        };
+        let incarnation = Incarnation(next.max(unix_milliseconds));
+        self.replace(FILE, print(owner, incarnation).as_bytes())?;
+        Ok(incarnation)
+    }
+}
+
+fn print(owner: &Owner, incarnation: Incarnation) -> String {
+    let text = format!(
+        "{TITLE}\ncluster {}\nreplica {}\nincarnation {}\n",
+        owner.cluster, owner.replica.0, incarnation.0
+    );
+    let checksum = checksum(&text);
+    format!("{text}sha256 {checksum}\n")
+}
+
+fn parse(bytes: &[u8]) -> Result<(Owner, Incarnation), &'static str> {
+    let text = str::from_utf8(bytes).map_err(|_| "it is not text")?;
+    let end = text.rfind("\nsha256 ").ok_or("it has no checksum")?;
+    let (body, last) = text.split_at(end + 1);
+    if last.strip_prefix("sha256 ") != Some(format!("{}\n", checksum(body)).as_str()) {
+        return Err("its checksum does not match");
+    }
+    let mut lines = body.lines();
+    if lines.next() != Some(TITLE) {
+        return Err("this version cannot read it");
+    }
+    let mut value = |key: &str| lines.next()?.strip_prefix(key)?.strip_prefix(' ');
+    let cluster = value("cluster").ok_or("its second line is not the cluster")?.to_owned();
+    let replica = value("replica").and_then(|id| id.parse().ok()).ok_or("its replica is no id")?;
+    let incarnation = value("incarnation")
+        .and_then(|number| number.parse().ok())
+        .ok_or("its incarnation is no number")?;
+    Ok((Owner { cluster, replica: ReplicaId(replica) }, Incarnation(incarnation)))
+}
+
+fn checksum(text: &str) -> String {
+    digest(&SHA256, text.as_bytes()).as_ref().iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a string takes all");
+        hex
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn owner() -> Owner {
+        Owner { cluster: "sha256 of queues".to_owned(), replica: ReplicaId(2) }
+    }
+
+    #[test]
+    fn lives_rise_whatever_the_clock_says() {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::open(temporary.path()).unwrap();
+        let begin = |now| directory.begin_life(&owner(), now).unwrap().0;
+        assert_eq!(begin(0), 1);
+        assert_eq!(begin(1_000), 1_000);
+        assert_eq!(begin(1_000), 1_001);
+        assert_eq!(begin(10), 1_002);
+        assert_eq!(begin(2_000), 2_000);
+    }
+
+    #[test]
+    fn any_changed_byte_is_found() {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::open(temporary.path()).unwrap();
+        directory.begin_life(&owner(), 7).unwrap();
+        let path = temporary.path().join(FILE);
+        let good = fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            fs::write(&path, &bad).unwrap();
+            let error = directory.begin_life(&owner(), 7).unwrap_err();
+            assert!(matches!(error, Error::Damaged { .. }), "byte {at}: {error}");
+            fs::write(&path, &good[..at]).unwrap();
+            let error = directory.begin_life(&owner(), 7).unwrap_err();
+            assert!(matches!(error, Error::Damaged { .. }), "cut at {at}: {error}");
+        }
+        fs::write(&path, [good.as_slice(), b"x"].concat()).unwrap();
+        assert!(matches!(directory.begin_life(&owner(), 7), Err(Error::Damaged { .. })));
+        fs::write(&path, &good).unwrap();
+        assert_eq!(directory.begin_life(&owner(), 7).unwrap(), Incarnation(8));
+    }
+
+    #[test]
+    fn the_last_number_has_no_next() {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::open(temporary.path()).unwrap();
+        directory.begin_life(&owner(), u64::MAX).unwrap();
+        assert!(matches!(directory.begin_life(&owner(), 7), Err(Error::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_directory_belongs_to_one_replica_of_one_cluster() {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::open(temporary.path()).unwrap();
+        directory.begin_life(&owner(), 7).unwrap();
+        for other in [
+            Owner { replica: ReplicaId(1), ..owner() },
+            Owner { cluster: "another".to_owned(), ..owner() },
+        ] {
+            let error = directory.begin_life(&other, 7).unwrap_err();
+            assert!(matches!(error, Error::Foreign { .. }), "{error}");
+        }
+    }
+}
