@@ -6,8 +6,14 @@
 pub enum PlantedBug {
     /// A number is given out by another member than the one whose turn it is.
     NumberOutOfTurn,
-    /// Numbers run as far ahead as they like.
-    NoWindow,
+    /// Numbers run as far ahead of the delivered one as they like.
+    NoUndeliveredWindow,
+    /// Numbers run as far ahead of the one that all hold as they like.
+    NoUnstableWindow,
+    /// Messages are multicast however many before them have no number.
+    NoUnnumberedWindow,
+    /// All that is asked for is resent at once.
+    NoResendBudget,
     /// What is durable here is delivered, majority or not.
     DeliverAtMinority,
     /// Nothing that is missing is asked for.
@@ -34,9 +40,12 @@ pub enum PlantedBug {
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::NumberOutOfTurn,
-        Self::NoWindow,
+        Self::NoUndeliveredWindow,
+        Self::NoUnstableWindow,
+        Self::NoUnnumberedWindow,
+        Self::NoResendBudget,
         Self::DeliverAtMinority,
         Self::NoNacks,
         Self::NoHandoverTimer,

@@ -86,9 +86,10 @@ impl Replica {
 
     /// Whether `seq` stays within the windows past the delivered and past the stable number.
     fn numbers_may_advance(&self, seq: Seq) -> bool {
-        planted!(self, NoWindow)
-            || (seq.0 <= self.delivered_through.0 + self.config.undelivered_window
-                && seq.0 <= self.acks.stable_through().0 + self.config.unstable_window)
+        let undelivered = seq.0.saturating_sub(self.delivered_through.0);
+        let unstable = seq.0.saturating_sub(self.acks.stable_through().0);
+        (undelivered <= self.config.undelivered_window || planted!(self, NoUndeliveredWindow))
+            && (unstable <= self.config.unstable_window || planted!(self, NoUnstableWindow))
     }
 
     /// The member whose message is numbered next: origins in turn, from the one after the last numbered one's.

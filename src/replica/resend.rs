@@ -73,7 +73,7 @@ impl Replica {
         let last = range.to.min(self.order.highest_seq());
         let last = last.min(Seq(self.log.ordered_through().0 + self.known_window()));
         for seq in (first.0..=last.0).map(Seq) {
-            if self.resend.is_spent(now, self.config.resends_per_ms) {
+            if self.budget_is_spent(now) {
                 self.counters.resends_held_back += 1;
                 return;
             }
@@ -98,7 +98,7 @@ impl Replica {
         }
         let (held_from, held_to) = self.messages.span(origin);
         for local in (from.max(held_from).0..=range.to.min(held_to).0).map(LocalSeq) {
-            if self.resend.is_spent(now, self.config.resends_per_ms) {
+            if self.budget_is_spent(now) {
                 self.counters.resends_held_back += 1;
                 return;
             }
@@ -115,6 +115,10 @@ impl Replica {
                 self.outbox.for_one(to, Chunk::Data { name, payload });
             }
         }
+    }
+
+    fn budget_is_spent(&mut self, now: Instant) -> bool {
+        self.resend.is_spent(now, self.config.resends_per_ms) && !planted!(self, NoResendBudget)
     }
 
     fn may_resend(&mut self, now: Instant, to: ReplicaId, want: Want) -> bool {

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::options::{LinkFaults, MILLISECOND, Options};
+use crate::options::{Cut, LinkFaults, MILLISECOND, Options};
+use crate::probes::Probes;
 use crate::random::Random;
 
 /// How many past datagrams of a link may come again.
@@ -10,6 +11,17 @@ const REMEMBERED: usize = 64;
 /// How long a burst of losses and a clog last at most.
 const BURST: u64 = 100 * MILLISECOND;
 const CLOG: u64 = 300 * MILLISECOND;
+
+/// What the network does to datagrams, each a probe.
+const FATES: [&str; 7] = [
+    "network_lost",
+    "network_cut",
+    "network_duplicated",
+    "network_replayed",
+    "network_held_up",
+    "network_corrupted",
+    "network_clogged",
+];
 
 #[derive(Clone, Default)]
 struct Link {
@@ -19,14 +31,23 @@ struct Link {
     past: Vec<Bytes>,
 }
 
+/// A datagram that will arrive.
+pub(crate) struct Arrival {
+    pub(crate) at: u64,
+    pub(crate) bytes: Bytes,
+    /// Whether the bytes are those that were sent.
+    pub(crate) genuine: bool,
+}
+
 /// All links, and the faults that they have until [`Network::heal`].
 pub(crate) struct Network {
     random: Random,
     links: Vec<Vec<Link>>,
     delay: (u64, u64),
     delay_most: u64,
-    /// Links that are cut: nothing passes.
-    cut: Vec<Vec<bool>>,
+    cuts: Vec<Cut>,
+    /// What was done.
+    pub(crate) probes: Probes,
 }
 
 impl Network {
@@ -34,12 +55,15 @@ impl Network {
         let links = options.links.iter().map(|row| {
             row.iter().map(|faults| Link { faults: *faults, ..Link::default() }).collect()
         });
+        let mut probes = Probes::default();
+        FATES.into_iter().for_each(|fate| probes.add(fate, 0));
         Self {
             random,
             links: links.collect(),
             delay: options.delay,
             delay_most: options.delay_most,
-            cut: vec![vec![false; options.replicas]; options.replicas],
+            cuts: options.cuts.clone(),
+            probes,
         }
     }
 
@@ -48,29 +72,31 @@ impl Network {
         for link in self.links.iter_mut().flatten() {
             *link = Link::default();
         }
-        self.cut.iter_mut().flatten().for_each(|cut| *cut = false);
+        self.cuts.clear();
     }
 
-    /// When which bytes arrive, of a datagram that leaves at `now`.
+    /// What arrives of a datagram that leaves at `now`.
     pub(crate) fn send(
         &mut self,
         now: u64,
         from: usize,
         to: usize,
         datagram: &Bytes,
-    ) -> Vec<(u64, Bytes)> {
-        if self.cut[from][to] {
+    ) -> Vec<Arrival> {
+        if self.cuts.iter().any(|cut| cut.from == from && cut.to == to && cut.lasts_at(now)) {
+            self.probes.hit("network_cut");
             return Vec::new();
         }
-        let random = &mut self.random;
+        let (random, probes) = (&mut self.random, &mut self.probes);
         let link = &mut self.links[from][to];
         let faults = link.faults;
-        let mut arrivals = Vec::new();
         let mut copies = vec![datagram.clone()];
         if random.per_mille(faults.duplicate) {
+            probes.hit("network_duplicated");
             copies.push(datagram.clone());
         }
         if random.per_mille(faults.replay) && !link.past.is_empty() {
+            probes.hit("network_replayed");
             let which = random.below(link.past.len() as u64) as usize;
             copies.push(link.past[which].clone());
         }
@@ -86,20 +112,25 @@ impl Network {
             link.burst_until = now + random.below(BURST);
         }
         if random.per_mille(faults.clog) {
+            probes.hit("network_clogged");
             link.clogged_until = now + random.below(CLOG);
         }
+        let mut arrivals = Vec::new();
         for copy in copies {
             let loss = if now < link.burst_until { 500 } else { faults.loss };
             if random.per_mille(loss) {
+                probes.hit("network_lost");
                 continue;
             }
             let mut at = now.max(link.clogged_until) + random.between(self.delay.0, self.delay.1);
             if random.per_mille(faults.reorder) {
+                probes.hit("network_held_up");
                 at += random.below(self.delay_most);
             }
-            let bytes =
-                if random.per_mille(faults.corrupt) { corrupted(random, &copy) } else { copy };
-            arrivals.push((at, bytes));
+            let corrupt = random.per_mille(faults.corrupt);
+            let bytes = if corrupt { corrupted(random, &copy) } else { copy };
+            probes.add("network_corrupted", u64::from(corrupt));
+            arrivals.push(Arrival { at, bytes, genuine: !corrupt });
         }
         arrivals
     }
@@ -112,8 +143,9 @@ fn corrupted(random: &mut Random, datagram: &Bytes) -> Bytes {
         0 => bytes.truncate(random.below(bytes.len() as u64) as usize),
         1 => bytes.push(random.next() as u8),
         _ => {
-            for _ in 0..random.between(1, 4) {
-                let place = random.below(bytes.len() as u64) as usize;
+            // Distinct places: what is flipped stays flipped.
+            let first = random.below(bytes.len() as u64) as usize;
+            for place in (first..bytes.len()).step_by(7).take(random.between(1, 4) as usize) {
                 bytes[place] ^= 1 << random.below(8);
             }
         }

@@ -26,6 +26,30 @@ pub(crate) struct LinkFaults {
     pub(crate) clog: u64,
 }
 
+/// A time in which nothing passes from one replica to another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) since: u64,
+    pub(crate) until: u64,
+}
+
+impl Cut {
+    pub(crate) fn lasts_at(&self, now: u64) -> bool {
+        (self.since..self.until).contains(&now)
+    }
+}
+
+/// The names that calls carry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Names {
+    None,
+    Short,
+    /// So long that messages fill up.
+    Long,
+}
+
 /// One run.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -39,6 +63,7 @@ pub(crate) struct Options {
     pub(crate) delay_most: u64,
     /// Faults by direction: `links[from][to]`.
     pub(crate) links: Vec<Vec<LinkFaults>>,
+    pub(crate) cuts: Vec<Cut>,
     /// How long a replica takes to get to its events.
     pub(crate) wake: Vec<(u64, u64)>,
     /// How long a sync takes.
@@ -55,8 +80,9 @@ pub(crate) struct Options {
     pub(crate) pipeline: usize,
     /// Replicas that are started anew while the first view forms, and when.
     pub(crate) restarts: Vec<(u64, usize)>,
-    /// Calls carry request names, so that messages fill up.
-    pub(crate) names: bool,
+    pub(crate) names: Names,
+    /// The largest datagram, in bytes: small ones fill up.
+    pub(crate) max_datagram: usize,
 }
 
 impl Options {
@@ -83,12 +109,13 @@ impl Options {
         Self {
             seed,
             replicas,
-            clients: random.pick(&[1, 4, 16, 64]),
+            clients: random.pick(&[1, 4, 16, 64, 128]),
             operations: random.pick(&[2_000, 3_000]),
             queues: random.pick(&[1, 3, 8]),
             delay: (least, least + random.pick(&[0, 50 * MICROSECOND, MILLISECOND])),
             delay_most: random.pick(&[MILLISECOND, 20 * MILLISECOND, 200 * MILLISECOND]),
             links,
+            cuts: swarm.cuts(&mut random, replicas),
             wake,
             sync,
             drift,
@@ -103,7 +130,8 @@ impl Options {
             restarts: (0..random.pick(&[0, 0, 1, 3]))
                 .map(|_| (random.below(CALLS_FROM / 2), random.below(replicas as u64) as usize))
                 .collect(),
-            names: random.per_mille(300),
+            names: random.pick(&[Names::None, Names::Short, Names::Short, Names::Long]),
+            max_datagram: random.pick(&[1_200, 1_400, 8_900]),
         }
     }
 }
@@ -120,13 +148,15 @@ impl Options {
             delay: (MILLISECOND, MILLISECOND),
             delay_most: 0,
             links: vec![vec![LinkFaults::default(); replicas]; replicas],
+            cuts: Vec::new(),
             wake: vec![(0, 0); replicas],
             sync: vec![(0, 0); replicas],
             drift: vec![0; replicas],
             pause: (0, 0),
             small_windows: false,
             impatient: 0,
-            names: false,
+            names: Names::None,
+            max_datagram: 1_400,
             pipeline: 1,
             restarts: Vec::new(),
         }
@@ -155,6 +185,7 @@ struct Swarm {
     replays: bool,
     reordering: bool,
     clogs: bool,
+    cuts: bool,
     pauses: bool,
 }
 
@@ -162,9 +193,23 @@ impl Swarm {
     fn draw(random: &mut Random) -> Self {
         let mut coin = || random.per_mille(400);
         let (bursts, duplicates, corruption, replays) = (coin(), coin(), coin(), coin());
-        let (reordering, clogs, pauses) = (coin(), coin(), coin());
+        let (reordering, clogs, cuts, pauses) = (coin(), coin(), coin(), coin());
         let loss = random.pick(&[0, 0, 10, 50, 200, 300]);
-        Self { loss, bursts, duplicates, corruption, replays, reordering, clogs, pauses }
+        Self { loss, bursts, duplicates, corruption, replays, reordering, clogs, cuts, pauses }
+    }
+
+    /// Cuts of single directions while the load lasts; some directions may stay cut until the faults end.
+    fn cuts(&self, random: &mut Random, replicas: usize) -> Vec<Cut> {
+        let count = if self.cuts { random.between(1, 6) } else { 0 };
+        let replica = |random: &mut Random| random.below(replicas as u64) as usize;
+        (0..count)
+            .map(|_| {
+                let (from, to) = (replica(random), replica(random));
+                let since = CALLS_FROM + random.below(SECOND);
+                let until = since + random.below(SECOND / 2);
+                Cut { from, to, since, until }
+            })
+            .collect()
     }
 
     fn link(&self, random: &mut Random) -> LinkFaults {

@@ -47,6 +47,8 @@ pub(crate) struct Workload {
     queues: i64,
     impatient: u64,
     pub(crate) calls: Vec<Call>,
+    /// How many calls wait for an answer.
+    pub(crate) waiting: usize,
     /// How many more calls there will be.
     pub(crate) left: usize,
 }
@@ -59,6 +61,7 @@ impl Workload {
             queues: options.queues,
             impatient: options.impatient,
             calls: Vec::new(),
+            waiting: 0,
             left: options.operations,
         }
     }
@@ -66,6 +69,7 @@ impl Workload {
     /// A client's next call, as an index into `calls`; none when there were enough.
     pub(crate) fn invoke(&mut self, now: u64, client: usize) -> Option<usize> {
         self.left = self.left.checked_sub(1)?;
+        self.waiting += 1;
         let action = self.draw_action();
         let impatient = self.random.per_mille(self.impatient);
         let patience =
@@ -86,6 +90,7 @@ impl Workload {
 
     /// A call of a story, to be asked later.
     pub(crate) fn tell(&mut self, node: usize, action: Action) -> usize {
+        self.waiting += 1;
         let (invoked, returned, patience) = (0, u64::MAX, 3_600 * SECOND);
         let (client, outcome) = (usize::MAX, Outcome::Unknown);
         self.calls.push(Call { client, node, action, invoked, returned, patience, outcome });
@@ -106,10 +111,5 @@ impl Workload {
             85..93 => Action::Top { queue },
             _ => Action::Size { queue },
         }
-    }
-
-    /// Whether a call still waits.
-    pub(crate) fn waiting(&self) -> usize {
-        self.calls.iter().filter(|call| call.returned == u64::MAX).count()
     }
 }

@@ -58,16 +58,47 @@ impl Model {
     }
 }
 
+/// Calls that carry names, call `i` number `i + 1`: each is in the order at most once, at the sequence it was told, and
+/// not at all if it was told that it was not executed.
+fn check_names(calls: &[Call], named: &[Option<u64>]) {
+    let mut sequences = BTreeMap::new();
+    for (sequence, number) in (1..).zip(named) {
+        let Some(number) = number else {
+            continue;
+        };
+        let before = sequences.insert(*number, sequence);
+        assert_eq!(before, None, "call {number} is executed again at {sequence}");
+    }
+    if sequences.is_empty() {
+        return;
+    }
+    for (number, call) in (1..).zip(calls) {
+        let sequence = sequences.get(&number);
+        match &call.outcome {
+            Outcome::Executed(executed) => {
+                assert_eq!(sequence, Some(&executed.sequence), "call {number}'s sequence");
+            }
+            Outcome::NotExecuted => {
+                assert_eq!(sequence, None, "call {number} was refused, and is executed");
+            }
+            Outcome::Unknown => {}
+        }
+    }
+}
+
 /// Checks all calls of a run; `entries` is the agreed order.
 pub(crate) fn check_answers(calls: &[Call], entries: &[Entry]) {
     let mut model = Model::default();
     let mut expected = Vec::new();
+    let mut named = Vec::new();
     for entry in entries {
         for operation in decode_operations(&entry.payload).expect("replicas write what can be read")
         {
             expected.push((operation.action, model.apply(operation.action)));
+            named.push(operation.request.map(|request| request.number));
         }
     }
+    check_names(calls, &named);
     let mut answered = BTreeMap::new();
     for call in calls {
         let Outcome::Executed(executed) = &call.outcome else {

@@ -65,6 +65,11 @@ impl Ledger {
         self.durable[node]
     }
 
+    /// What every replica holds durably.
+    pub(crate) fn stable(&self) -> u64 {
+        self.durable.iter().copied().min().unwrap_or(0)
+    }
+
     /// What a replica has appended.
     pub(crate) fn appended(&self, node: usize) -> u64 {
         self.appended[node]

@@ -4,22 +4,53 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use ftqueue::testing::{
-    Chunk, ClusterKey, Datagram, MessageName, Opener, ReplicaId, View, ViewNumber, open,
+    Chunk, ClusterKey, Datagram, Incarnation, MessageName, Opener, ReplicaId, View, ViewNumber,
+    open,
 };
+
+use crate::options::Options;
 
 /// Reads every datagram that is sent, once.
 pub(crate) struct Spy {
     openers: Vec<Opener>,
     numbered: BTreeMap<(ViewNumber, u64), MessageName>,
     by_name: BTreeMap<(ViewNumber, MessageName), u64>,
+    /// The last message of each origin's life that has a number, and the last that was sent.
+    last_numbered: BTreeMap<(ReplicaId, Incarnation), u64>,
+    last_sent: BTreeMap<(ReplicaId, Incarnation), u64>,
+    highest: u64,
     bounds: Bounds,
 }
 
-/// How far things may go.
+/// How far things may go in a run.
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {
     /// How far a number may be past the delivered one of who gives it out.
     pub(crate) undelivered: u64,
+    /// How far a number may be past the one that all members hold durably.
+    pub(crate) unstable: u64,
+    /// How many of a replica's messages may have no number.
+    pub(crate) unnumbered: u64,
+    /// How much may be resent on request in a millisecond.
+    pub(crate) resends_per_ms: u64,
+    /// How many calls may wait to be multicast.
+    pub(crate) waiting: usize,
+}
+
+impl Bounds {
+    pub(crate) fn of(options: &Options) -> Self {
+        if options.small_windows {
+            Self { undelivered: 4, unstable: 8, unnumbered: 2, resends_per_ms: 2, waiting: 24 }
+        } else {
+            Self {
+                undelivered: 1_024,
+                unstable: 8_192,
+                unnumbered: 8,
+                resends_per_ms: 64,
+                waiting: 16_384,
+            }
+        }
+    }
 }
 
 /// What is known of a sender from outside the datagram.
@@ -30,6 +61,8 @@ pub(crate) struct Sender<'a> {
     pub(crate) ordered: u64,
     pub(crate) durable: u64,
     pub(crate) delivered: u64,
+    /// How far every replica's log is durable.
+    pub(crate) stable: u64,
 }
 
 impl Spy {
@@ -43,8 +76,16 @@ impl Spy {
             openers: (0..replicas).map(opener).collect(),
             numbered: BTreeMap::new(),
             by_name: BTreeMap::new(),
+            last_numbered: BTreeMap::new(),
+            last_sent: BTreeMap::new(),
+            highest: 0,
             bounds,
         }
+    }
+
+    /// The last number that was given out.
+    pub(crate) fn highest_number(&self) -> u64 {
+        self.highest
     }
 
     /// Reads a datagram that is sent.
@@ -59,6 +100,9 @@ impl Spy {
                         self.check_turn(sender, view, seq, *name);
                     }
                 }
+                Chunk::Data { name, .. } if usize::from(name.origin.0) == sender.node => {
+                    self.check_unnumbered(*name);
+                }
                 Chunk::Ack { through, .. } => {
                     let (node, durable) = (sender.node, sender.durable);
                     assert!(through.0 <= durable, "r{node} acks {through}, durable is #{durable}");
@@ -67,6 +111,22 @@ impl Spy {
             }
         }
         datagram
+    }
+
+    /// A replica sends its messages in order, each as soon as few enough before it have no number.
+    fn check_unnumbered(&mut self, name: MessageName) {
+        let origin = (name.origin, name.incarnation);
+        let last = self.last_sent.entry(origin).or_default();
+        if name.local.0 <= *last {
+            return;
+        }
+        assert_eq!(name.local.0, *last + 1, "{name} is sent before an earlier one");
+        *last += 1;
+        let numbered = self.last_numbered.get(&origin).copied().unwrap_or(0);
+        assert!(
+            *last <= numbered + self.bounds.unnumbered,
+            "{name} is sent while those after {numbered} have no number"
+        );
     }
 
     /// The first to say a number is the member whose turn it is; nobody says another thing later.
@@ -85,9 +145,18 @@ impl Spy {
                     seq <= self.bounds.undelivered + delivered,
                     "#{seq} is given out by r{node}, which has delivered #{delivered}"
                 );
+                assert!(
+                    seq <= self.bounds.unstable + sender.stable,
+                    "#{seq} is given out by r{node}, all hold #{}",
+                    sender.stable
+                );
+                let numbered =
+                    self.last_numbered.entry((name.origin, name.incarnation)).or_default();
+                *numbered = (*numbered).max(name.local.0);
                 let known = self.by_name.insert((view.number, name), seq);
                 assert_eq!(known, None, "{name} is given #{seq} after another");
                 self.numbered.insert((view.number, seq), name);
+                self.highest = self.highest.max(seq);
             }
         }
     }

@@ -1,0 +1,55 @@
+//! Probes: how often a run took each path. Those that happen seldom must be taken by some seed of every CI run, or the
+//! checks that stand on them mean nothing.
+
+use std::collections::BTreeMap;
+
+/// Counts by name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Probes(BTreeMap<&'static str, u64>);
+
+/// What replicas that keep the rules never do to each other.
+const NEVER: [&str; 4] =
+    ["beyond_window", "conflicting_numberings", "foreign_names", "unreadable_payloads"];
+
+/// What happens to a whole run now and then.
+const OF_WORLDS: [&str; 2] = ["replica_paused", "tail_sequence_lost"];
+
+impl Probes {
+    /// With the paths that only the world sees.
+    pub(crate) fn of_worlds() -> Self {
+        Self(OF_WORLDS.map(|name| (name, 0)).into())
+    }
+
+    /// One more.
+    pub(crate) fn hit(&mut self, name: &'static str) {
+        self.add(name, 1);
+    }
+
+    /// So many more; none makes the probe known all the same.
+    pub(crate) fn add(&mut self, name: &'static str, count: u64) {
+        *self.0.entry(name).or_default() += count;
+    }
+
+    /// How often.
+    pub(crate) fn of(&self, name: &str) -> u64 {
+        self.0.get(name).copied().unwrap_or(0)
+    }
+
+    /// All that are known.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.0.iter().map(|(name, count)| (*name, *count))
+    }
+
+    /// Those that were to be reached and were not.
+    pub(crate) fn missed(&self) -> Vec<&'static str> {
+        self.each()
+            .filter(|(name, count)| *count == 0 && !NEVER.contains(name))
+            .map(|(name, _)| name)
+            .collect()
+    }
+
+    /// Those that never are to be reached and were.
+    pub(crate) fn forbidden(&self) -> Vec<&'static str> {
+        NEVER.into_iter().filter(|name| self.of(name) > 0).collect()
+    }
+}

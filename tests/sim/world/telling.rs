@@ -1,0 +1,61 @@
+//! A run that is told as a story: its calls and pauses come from a script, its trace is kept.
+
+use std::cmp::Reverse;
+
+use ftqueue::testing::Action;
+
+use super::{Happening, World};
+use crate::check::check_answers;
+use crate::story::{Fate, Story};
+
+impl World {
+    /// What the story says of the datagram that was read last, sent to `to`.
+    pub(super) fn told_fate(&mut self, from: usize, to: usize) -> Option<Fate> {
+        let (story, read) = (self.story.as_mut()?, self.last_read[from].1.as_ref()?);
+        let fate = story.fate(self.now, from, to, read);
+        story.sent(self.now, from, to, read, fate);
+        fate
+    }
+
+    /// Lets a story be told: its calls and pauses at their times.
+    pub(crate) fn tell(
+        &mut self,
+        story: Story,
+        calls: Vec<(u64, usize, Action)>,
+        pauses: Vec<(u64, usize, u64)>,
+    ) {
+        self.story = Some(story);
+        for (at, node, action) in calls {
+            let call = self.workload.tell(node, action);
+            self.schedule(at, Happening::Told { node, call });
+        }
+        for (at, node, duration) in pauses {
+            self.schedule(at, Happening::Paused { node, duration });
+        }
+    }
+
+    /// Runs to a point in time; gives the story as it was told.
+    pub(crate) fn run_until(mut self, until: u64) -> Story {
+        while let Some(Reverse((at, _, happening))) = self.happenings.pop()
+            && at <= until
+        {
+            self.now = at;
+            self.take(happening);
+        }
+        check_answers(&self.workload.calls, self.ledger.entries());
+        self.story.expect("a story is told")
+    }
+
+    pub(super) fn told(&mut self, node: usize, call: usize) {
+        self.workload.calls[call].invoked = self.now;
+        let action = self.workload.calls[call].action;
+        self.story_line(&format!("r{node}        is asked {action:?}"));
+        self.ask(call);
+    }
+
+    pub(super) fn story_line(&mut self, what: &str) {
+        if let Some(story) = &mut self.story {
+            story.line(self.now, what);
+        }
+    }
+}
