@@ -7,16 +7,9 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tag=${1:-ftqueue}
-target=x86_64-unknown-linux-gnu
 
 binary=${FTQUEUE_BINARY:-}
-if [ -z "$binary" ]; then
-    # With --target, RUSTFLAGS do not reach build scripts and proc macros, which cannot be static, and
-    # the output stays apart from that of an ordinary build.
-    (cd "$root" && RUSTFLAGS="-C target-feature=+crt-static" \
-        cargo build --release --locked --bin ftqueue --target "$target")
-    binary=${CARGO_TARGET_DIR:-$root/target}/$target/release/ftqueue
-fi
+[ -n "$binary" ] || binary=$("$root/deploy/build-binary.sh")
 
 # A dynamic binary would build into the image and fail only there, with "no such file or directory".
 if ! ldd "$binary" 2>&1 | grep -qE 'statically linked|not a dynamic executable'; then

@@ -79,8 +79,9 @@ impl Replica {
                 missing.push(Want::Numbering(seq));
             }
         }
-        for member in &view.members {
-            let room = MOST_WANTED - missing.len();
+        for (place, member) in view.members.iter().enumerate() {
+            // What is left is shared, so that one origin's many losses do not keep another's from being asked for.
+            let room = (MOST_WANTED - missing.len()) / (view.members.len() - place);
             missing.extend(
                 self.messages
                     .missing(member.id, room)
