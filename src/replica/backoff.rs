@@ -29,6 +29,10 @@ impl Jitter {
     }
 }
 
+/// After how many tries the waits begin to double. Where a fifth of all datagrams is lost a try and its answer come
+/// through two times in three: doubling at once would make the third try wait for what chance did.
+const EVEN: u32 = 3;
+
 /// The waits of one thing that is tried again.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
@@ -59,8 +63,8 @@ impl Backoff {
         self.due
     }
 
-    /// Whether a try is due. If so the next one is set: after the shortest wait at first, then doubling up to the
-    /// longest.
+    /// Whether a try is due. If so the next one is set: after the shortest wait at first, a few times, then doubling up
+    /// to the longest.
     pub(super) fn take_due(
         &mut self,
         now: Instant,
@@ -70,7 +74,8 @@ impl Backoff {
         if self.due.is_none_or(|due| now < due) {
             return false;
         }
-        let wait = shortest.saturating_mul(1 << self.attempt.min(16)).min(longest);
+        let doublings = self.attempt.saturating_sub(EVEN).min(16);
+        let wait = shortest.saturating_mul(1 << doublings).min(longest);
         self.due = Some(now + jitter.spread(wait));
         self.attempt = self.attempt.saturating_add(1);
         true

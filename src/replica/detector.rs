@@ -106,6 +106,11 @@ impl Detector {
         self.round_trip
     }
 
+    /// The round trip to that replica.
+    pub(super) fn round_trip_to(&self, replica: ReplicaId) -> RoundTrip {
+        self.peers[replica.index()].round_trip
+    }
+
     fn heard(&self, now: Instant) -> Vec<Heard> {
         let others = self.others();
         others

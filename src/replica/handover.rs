@@ -67,7 +67,7 @@ impl Replica {
 
     /// Repeats what is due.
     pub(super) fn repeat_handovers(&mut self, now: Instant) {
-        let bounds = self.backoff_bounds();
+        let bounds = self.backoff_bounds(self.detector.round_trip());
         let unnumbered = self.handover.unnumbered.take_due(now, bounds, &mut self.jitter);
         let given = self.handover.given.take_due(now, bounds, &mut self.jitter);
         let undelivered = self.handover.undelivered.take_due(now, bounds, &mut self.jitter);

@@ -47,23 +47,21 @@ impl Replica {
         if missing.is_empty() && self.repair.wanted.is_empty() {
             return;
         }
-        let first_ask = now + self.detector.round_trip() / 4;
         let mut before = std::mem::take(&mut self.repair.wanted);
         for want in missing {
             let backoff = before.remove(&want).unwrap_or_else(|| {
                 self.counters.gaps_seen += 1;
                 let mut backoff = Backoff::default();
-                backoff.start(first_ask);
+                backoff.start(now + self.detector.round_trip_to(self.source(want)).smoothed() / 4);
                 backoff
             });
             self.repair.wanted.insert(want, backoff);
         }
     }
 
-    /// The shortest and the longest wait before something is tried again: less than a round trip would be a try before
-    /// the last one can have worked.
-    pub(super) fn backoff_bounds(&self) -> (Duration, Duration) {
-        let round_trip = self.detector.round_trip();
+    /// The shortest and the longest wait before something is tried again that takes `round_trip`: less than that would
+    /// be a try before the last one can have worked.
+    pub(super) fn backoff_bounds(&self, round_trip: Duration) -> (Duration, Duration) {
         (round_trip, self.config.longest_repair_wait.max(round_trip))
     }
 
@@ -98,12 +96,12 @@ impl Replica {
         }
         let mut asked: Vec<(ReplicaId, Want)> = Vec::new();
         let mut wanted = std::mem::take(&mut self.repair.wanted);
-        let bounds = self.backoff_bounds();
         for (want, backoff) in &mut wanted {
-            let attempt = backoff.attempt();
-            if backoff.take_due(now, bounds, &mut self.jitter)
-                && let Some(holder) = self.holder(*want, attempt)
-            {
+            let Some(holder) = self.holder(*want, backoff.attempt()) else {
+                continue;
+            };
+            let bounds = self.backoff_bounds(self.detector.round_trip_to(holder).bound());
+            if backoff.take_due(now, bounds, &mut self.jitter) {
                 asked.push((holder, *want));
             }
         }
@@ -121,13 +119,20 @@ impl Replica {
         }
     }
 
+    /// Who surely had it.
+    fn source(&self, want: Want) -> ReplicaId {
+        match want {
+            Want::Numbering(seq) => {
+                self.status.view().expect("only members want numberings").sequencer_of(seq)
+            }
+            Want::Message(name) => name.origin,
+        }
+    }
+
     /// Whom to ask at the `attempt`-th try: all members but this one in turn, from the one who surely had it.
     fn holder(&self, want: Want, attempt: u32) -> Option<ReplicaId> {
         let view = self.status.view()?;
-        let source = match want {
-            Want::Numbering(seq) => view.sequencer_of(seq),
-            Want::Message(name) => name.origin,
-        };
+        let source = self.source(want);
         let others = view.members.iter().map(|member| member.id).filter(|id| *id != self.me.id);
         let (after, before): (Vec<_>, Vec<_>) = others.partition(|id| *id >= source);
         let candidates: Vec<ReplicaId> = after.into_iter().chain(before).collect();

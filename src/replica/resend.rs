@@ -1,7 +1,7 @@
 //! Repair, the holder's half: what was asked for by NACK is sent again, within a budget, and not twice to the same
 //! replica within a round trip.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Replica;
@@ -13,12 +13,17 @@ use crate::wire::{Chunk, MessageRange, SeqRange};
 /// What was sent again to whom, and how much of the budget is left. Bounded by the budget of two round trips.
 #[derive(Debug, Default)]
 pub(super) struct Resend {
-    /// What was sent again since `began`, and in the round trip before.
-    present: BTreeSet<(ReplicaId, Want)>,
-    past: BTreeSet<(ReplicaId, Want)>,
-    began: Instant,
+    recent: BTreeMap<ReplicaId, Recent>,
     budget_of_ms: u64,
     spent: u32,
+}
+
+/// What was sent again to one replica since `began`, and in the round trip before.
+#[derive(Debug, Default)]
+struct Recent {
+    present: BTreeSet<Want>,
+    past: BTreeSet<Want>,
+    began: Instant,
 }
 
 impl Resend {
@@ -33,14 +38,14 @@ impl Resend {
 
     /// Whether `want` may be sent to `to` now: not if it was within the last round trip. If so it is taken as sent.
     fn take(&mut self, now: Instant, to: ReplicaId, want: Want, round_trip: Duration) -> bool {
-        let age = now.since(self.began);
+        let recent = self.recent.entry(to).or_default();
+        let age = now.since(recent.began);
         if age >= round_trip {
-            let present = std::mem::take(&mut self.present);
-            self.past = if age < round_trip * 2 { present } else { BTreeSet::new() };
-            self.began = now;
+            let present = std::mem::take(&mut recent.present);
+            recent.past = if age < round_trip * 2 { present } else { BTreeSet::new() };
+            recent.began = now;
         }
-        let key = (to, want);
-        if self.past.contains(&key) || !self.present.insert(key) {
+        if recent.past.contains(&want) || !recent.present.insert(want) {
             return false;
         }
         self.spent += 1;
@@ -122,7 +127,7 @@ impl Replica {
     }
 
     fn may_resend(&mut self, now: Instant, to: ReplicaId, want: Want) -> bool {
-        let may = self.resend.take(now, to, want, self.detector.round_trip());
+        let may = self.resend.take(now, to, want, self.detector.round_trip_to(to).smoothed());
         if !may {
             self.counters.resends_held_back += 1;
         }

@@ -28,6 +28,11 @@ impl RoundTrip {
         });
     }
 
+    /// What a round trip takes at present.
+    pub(super) fn smoothed(&self) -> Duration {
+        self.estimate.map_or(INITIAL, |(smoothed, _)| smoothed).clamp(LEAST, MOST)
+    }
+
     /// The time after which an answer is overdue: the smoothed round trip and four times its variation.
     pub(super) fn bound(&self) -> Duration {
         let (smoothed, variation) = self.estimate.unwrap_or((INITIAL, Duration::ZERO));
