@@ -16,6 +16,7 @@ pub mod cli;
 
 // The modules stand in the order in which an operation passes them.
 mod client;
+mod history;
 mod proto;
 
 mod api;
@@ -45,6 +46,11 @@ pub mod testing {
     pub use crate::replica::*;
     pub use crate::types::*;
     pub use crate::wire::*;
+
+    /// The checks of histories.
+    pub mod history {
+        pub use crate::history::*;
+    }
 
     /// The generated messages and client.
     pub mod proto {

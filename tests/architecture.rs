@@ -17,7 +17,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("runtime", &["replica", "storage", "queue", "wire", "config", "types", "proto"]),
     ("api", &["runtime", "replica", "queue", "proto", "config"]),
     ("client", &["proto", "queue", "types"]),
-    ("history", &["types"]),
+    ("history", &["queue"]),
     (
         "cli",
         &[

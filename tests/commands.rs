@@ -334,6 +334,56 @@ fn bench_prints_one_object_and_its_ratio_to_a_bare_echo() {
 }
 
 #[test]
+fn a_history_is_right_until_it_is_changed() {
+    let cluster = Cluster::start(3, &[]);
+    let directory = tempfile::tempdir().unwrap();
+    let history = directory.path().join("history.jsonl");
+    let output = bench(&cluster, &history, &["--duration", "300ms"]).output().unwrap();
+    let (report, lines) = bench_result(&output, &history);
+    assert_eq!(report["errors"], serde_json::json!({}));
+    let check = |history: &Path| {
+        let output = ftqueue(&["check-history", "--json"]).arg(history).output().unwrap();
+        let (exit, out, err) = outcome(&output);
+        assert_eq!(err, "");
+        (exit, serde_json::from_str::<Value>(&out).unwrap())
+    };
+    let (exit, verdict) = check(&history);
+    assert_eq!((exit, verdict["calls"].as_u64()), (0, Some(lines as u64)), "{verdict}");
+
+    // Two pops of one queue that got each other's item.
+    let text = std::fs::read_to_string(&history).unwrap();
+    let mut calls: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let got = |call: &Value| call["op"] == "pop" && call["result"]["item"].is_number();
+    let first = calls.iter().position(got).unwrap();
+    let same = |call: &Value| call["arguments"] == calls[first]["arguments"] && got(call);
+    let second = calls.iter().rposition(same).unwrap();
+    assert_ne!(first, second);
+    let item = calls[first]["result"].clone();
+    calls[first]["result"] = calls[second]["result"].clone();
+    calls[second]["result"] = item;
+    let changed: String = calls.iter().map(|call| format!("{call}\n")).collect();
+    std::fs::write(&history, changed).unwrap();
+    let (exit, verdict) = check(&history);
+    assert_eq!(exit, 1, "{verdict}");
+    assert!(
+        verdict["checks"].as_array().unwrap().iter().all(|check| {
+            ["lost", "duplicated", "unexpected", "reordered", "stale"]
+                .iter()
+                .any(|class| check[class].as_u64().unwrap() > 0)
+        }),
+        "{verdict}"
+    );
+
+    // A line that is none.
+    std::fs::write(&history, format!("{text}pop\n")).unwrap();
+    let output = ftqueue(&["check-history"]).arg(&history).output().unwrap();
+    let (exit, _, err) = outcome(&output);
+    assert_eq!(exit, 2);
+    assert!(err.contains(&format!("line {}: ", lines + 1)), "{err}");
+}
+
+#[test]
 fn bench_that_is_interrupted_still_reports_and_its_history_is_complete() {
     let cluster = Cluster::start(3, &[]);
     let directory = tempfile::tempdir().unwrap();

@@ -6,8 +6,9 @@ use clap::{Args, Subcommand};
 
 use super::arguments::{ConnectionArguments, OutputArguments};
 use super::exit::Exit;
-use super::record::{CallRecord, op};
+use super::record::CallRecord;
 use crate::client::{Called, Client, Failure, FailureCause, Outcome, code_name};
+use crate::history::op_name;
 use crate::queue::{Action, Answer, QueueId};
 
 /// What is asked of the queues, with further arguments: those of the command line, none at the shell's prompt.
@@ -222,7 +223,7 @@ pub(crate) fn answer_for_people(answer: Answer) -> String {
 /// What went wrong, why, and what became of the operation: a line each.
 pub(crate) fn failure_for_people(action: Action, called: &Called, failure: &Failure) -> String {
     let Failure { cause, code, reason, message, outcome, .. } = failure;
-    let (op, code, endpoint) = (op(action), code_name(*code), &called.endpoint);
+    let (op, code, endpoint) = (op_name(action), code_name(*code), &called.endpoint);
     let code = if reason == code { String::new() } else { format!(" ({code})") };
     let from = match cause {
         FailureCause::Replica => format!(", from {endpoint}"),

@@ -3,6 +3,7 @@
 mod arguments;
 mod bench;
 mod call;
+mod check_history;
 mod cluster;
 mod echo_server;
 mod exit;
@@ -70,6 +71,9 @@ enum Command {
     /// Put load on a cluster and measure it
     Bench(bench::BenchArguments),
 
+    /// Say whether a history of calls can be that of a correct service
+    CheckHistory(check_history::CheckHistoryArguments),
+
     /// What `bench --echo` compares with
     #[command(hide = true)]
     EchoServer(echo_server::EchoServerArguments),
@@ -84,6 +88,7 @@ pub fn run() -> ExitCode {
         Command::Shell(arguments) => block_on(shell::run(arguments)),
         Command::Health(arguments) => block_on(health::run(arguments)),
         Command::Bench(arguments) => block_on(bench::run(arguments)),
+        Command::CheckHistory(arguments) => check_history::run(&arguments),
         Command::EchoServer(arguments) => block_on(echo_server::run(arguments)),
     };
     match result {

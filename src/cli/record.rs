@@ -1,11 +1,12 @@
-//! A call as JSON: the same words for `--json` and for histories.
+//! A call as JSON: what `--json` prints, in the words of histories.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::client::{Answered, Called, Failure, Outcome, code_name};
-use crate::queue::{Action, Answer};
+use crate::history::{Arguments, ErrorRecord, ResultRecord, op_name};
+use crate::queue::Action;
 
 /// What `--json` prints of a call.
 #[derive(Serialize)]
@@ -15,7 +16,7 @@ pub(crate) struct CallRecord<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<ResultRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorRecord<'a>>,
+    error: Option<FailureRecord<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sequence: Option<u64>,
     endpoint: &'a str,
@@ -25,26 +26,17 @@ impl<'a> CallRecord<'a> {
     /// The record of a call.
     pub(crate) fn new(action: Action, called: &'a Called) -> Self {
         Self {
-            op: op(action),
+            op: op_name(action),
             arguments: action.into(),
             result: called.result.as_ref().ok().map(|answered| answered.answer.into()),
-            error: called.result.as_ref().err().map(ErrorRecord::new),
+            error: called.result.as_ref().err().map(|failure| FailureRecord {
+                error: error(failure),
+                message: &failure.message,
+                metadata: &failure.metadata,
+            }),
             sequence: sequence(&called.result),
             endpoint: called.endpoint.as_str(),
         }
-    }
-}
-
-/// An action's name.
-pub(crate) fn op(action: Action) -> &'static str {
-    match action {
-        Action::Create { .. } => "create",
-        Action::Destroy { .. } => "destroy",
-        Action::Id { .. } => "id",
-        Action::Push { .. } => "push",
-        Action::Pop { .. } => "pop",
-        Action::Top { .. } => "top",
-        Action::Size { .. } => "size",
     }
 }
 
@@ -57,94 +49,28 @@ pub(crate) fn sequence(result: &Result<Answered, Failure>) -> Option<u64> {
     }
 }
 
-/// An action's arguments.
-#[derive(Clone, Copy, Serialize)]
-#[serde(untagged)]
-pub(crate) enum Arguments {
-    /// Create and id.
-    Label { label: i64 },
-    /// Push.
-    Item { queue_id: i64, item: i64 },
-    /// All others.
-    Queue { queue_id: i64 },
-}
-
-impl From<Action> for Arguments {
-    fn from(action: Action) -> Self {
-        match action {
-            Action::Create { label } | Action::Id { label } => Self::Label { label },
-            Action::Push { queue, item } => Self::Item { queue_id: queue, item },
-            Action::Destroy { queue }
-            | Action::Pop { queue }
-            | Action::Top { queue }
-            | Action::Size { queue } => Self::Queue { queue_id: queue },
-        }
-    }
-}
-
-/// An answer.
-#[derive(Clone, Copy, Serialize)]
-#[serde(untagged)]
-pub(crate) enum ResultRecord {
-    /// Create, and id: -1 where no queue has the label.
-    Queue { queue_id: i64 },
-    /// Pop and top.
-    Item { item: i64 },
-    /// Pop and top of an empty queue.
-    Empty { empty: bool },
-    /// Size.
-    Size { size: u64 },
-    /// Push and destroy.
-    Done {},
-}
-
-impl From<Answer> for ResultRecord {
-    fn from(answer: Answer) -> Self {
-        match answer {
-            Answer::Queue(queue_id) => Self::Queue { queue_id },
-            Answer::Label(queue) => Self::Queue { queue_id: queue.unwrap_or(-1) },
-            Answer::Item(Some(item)) => Self::Item { item },
-            Answer::Item(None) => Self::Empty { empty: true },
-            Answer::Size(size) => Self::Size { size },
-            Answer::Pushed | Answer::Destroyed => Self::Done {},
-        }
-    }
-}
-
-/// A failure.
+/// All that is known of a failure.
 #[derive(Serialize)]
-pub(crate) struct ErrorRecord<'a> {
-    code: &'static str,
-    reason: &'a str,
-    outcome: &'static str,
-    #[serde(skip_serializing_if = "str::is_empty")]
+struct FailureRecord<'a> {
+    #[serde(flatten)]
+    error: ErrorRecord<'a>,
     message: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<&'a BTreeMap<String, String>>,
+    metadata: &'a BTreeMap<String, String>,
 }
 
-impl<'a> ErrorRecord<'a> {
-    /// All that is known.
-    pub(crate) fn new(failure: &'a Failure) -> Self {
-        let Failure { message, metadata, .. } = failure;
-        Self { message, metadata: Some(metadata), ..Self::brief(failure) }
-    }
-
-    /// What a checker of histories needs.
-    pub(crate) fn brief(failure: &'a Failure) -> Self {
-        Self {
-            code: code_name(failure.code),
-            reason: &failure.reason,
-            outcome: failure.outcome.name(),
-            message: "",
-            metadata: None,
-        }
+/// A failure as histories have it.
+pub(crate) fn error(failure: &Failure) -> ErrorRecord<'_> {
+    ErrorRecord {
+        code: code_name(failure.code).into(),
+        reason: failure.reason.as_str().into(),
+        outcome: failure.outcome.name().into(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::Answer;
 
     fn json(action: Action, result: Result<Answered, Failure>) -> String {
         let called = Called { endpoint: "127.0.0.1:7001".parse().unwrap(), result };

@@ -33,7 +33,7 @@ pub(crate) struct Cluster {
 pub(crate) struct Replica {
     id: usize,
     /// Its `--cluster` list.
-    members: String,
+    pub(crate) members: String,
     ring: SocketAddr,
     pub(crate) grpc: SocketAddr,
     pub(crate) data: PathBuf,
@@ -91,7 +91,7 @@ impl Cluster {
     }
 
     /// Waits until all replicas serve; false where one could not have its ports.
-    async fn all_serve(&mut self) -> bool {
+    pub(crate) async fn all_serve(&mut self) -> bool {
         let started = Instant::now();
         for replica in &mut self.replicas {
             while replica.health("").await != Some(ServingStatus::Serving) {

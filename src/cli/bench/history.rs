@@ -6,10 +6,9 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use serde::Serialize;
-
-use crate::cli::record::{Arguments, ErrorRecord, ResultRecord, op, sequence};
+use crate::cli::record::{error, sequence};
 use crate::client::{Answered, Endpoint, Failure, FailureCause};
+use crate::history::{Record, op_name};
 use crate::queue::Action;
 
 /// A call that ended.
@@ -88,7 +87,7 @@ fn write_all(
 ) -> io::Result<u64> {
     let mut written = 0;
     for entry in entries {
-        serde_json::to_writer(&mut out, &Line::new(&entry, endpoints))?;
+        serde_json::to_writer(&mut out, &record(&entry, endpoints))?;
         out.write_all(b"\n")?;
         written += 1;
     }
@@ -97,42 +96,24 @@ fn write_all(
 }
 
 /// A call as it is written.
-#[derive(Serialize)]
-struct Line<'a> {
-    client: u32,
-    op: &'static str,
-    arguments: Arguments,
-    invoked_ns: u64,
-    /// None where no answer came: the operation may be executed at any later time.
-    returned_ns: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<ResultRecord>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorRecord<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sequence: Option<u64>,
-    endpoint: &'a str,
-}
-
-impl<'a> Line<'a> {
-    fn new(entry: &'a Entry, endpoints: &'a [Endpoint]) -> Self {
-        let answered = match &entry.result {
-            Ok(_) => true,
-            Err(failure) => {
-                !matches!(failure.cause, FailureCause::NoAnswer | FailureCause::ConnectionLost)
-            }
-        };
-        Self {
-            client: entry.client,
-            op: op(entry.action),
-            arguments: entry.action.into(),
-            invoked_ns: entry.invoked_ns,
-            returned_ns: answered.then_some(entry.returned_ns),
-            result: entry.result.as_ref().ok().map(|answered| answered.answer.into()),
-            error: entry.result.as_ref().err().map(ErrorRecord::brief),
-            sequence: sequence(&entry.result),
-            endpoint: endpoints[entry.endpoint].as_str(),
+fn record<'a>(entry: &'a Entry, endpoints: &'a [Endpoint]) -> Record<'a> {
+    let answered = match &entry.result {
+        Ok(_) => true,
+        Err(failure) => {
+            !matches!(failure.cause, FailureCause::NoAnswer | FailureCause::ConnectionLost)
         }
+    };
+    Record {
+        client: entry.client.into(),
+        op: op_name(entry.action).into(),
+        arguments: entry.action.into(),
+        invoked_ns: entry.invoked_ns,
+        // Where no answer came the operation may be executed at any later time.
+        returned_ns: answered.then_some(entry.returned_ns),
+        result: entry.result.as_ref().ok().map(|answered| answered.answer.into()),
+        error: entry.result.as_ref().err().map(error),
+        sequence: sequence(&entry.result),
+        endpoint: endpoints[entry.endpoint].as_str().into(),
     }
 }
 
@@ -149,7 +130,7 @@ mod tests {
 
     fn line(entry: &Entry) -> String {
         let endpoints = ["127.0.0.1:7001", "127.0.0.1:7002"].map(|text| text.parse().unwrap());
-        serde_json::to_string(&Line::new(entry, &endpoints)).unwrap()
+        serde_json::to_string(&record(entry, &endpoints)).unwrap()
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::cli::record::op;
 use crate::client::{Answered, Failure};
+use crate::history::op_name;
 use crate::queue::Action;
 
 /// The calls of a load that ended while it was measured.
@@ -33,7 +33,7 @@ impl Measurements {
         match result {
             Ok(_) => self
                 .times
-                .entry(op(action))
+                .entry(op_name(action))
                 .or_insert_with(histogram)
                 .saturating_record(nanoseconds),
             Err(failure) => {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ftqueue::testing::{Action, Answer, Entry, Rejection, decode_operations};
+use ftqueue::testing::{Action, Answer, Entry, Rejection, decode_operations, history};
 
 use crate::workload::{Call, Outcome};
 
@@ -86,8 +86,33 @@ fn check_names(calls: &[Call], named: &[Option<u64>]) {
     }
 }
 
+/// The calls as a history, for the checks that users have too.
+fn history(calls: &[Call]) -> Vec<history::Call> {
+    let outcome = |call: &Call| match &call.outcome {
+        Outcome::Executed(executed) => {
+            history::Outcome::Executed { sequence: executed.sequence, result: executed.result }
+        }
+        Outcome::NotExecuted => history::Outcome::NotExecuted,
+        Outcome::Unknown => history::Outcome::Unknown,
+    };
+    calls
+        .iter()
+        .map(|call| history::Call {
+            action: call.action,
+            invoked: call.invoked,
+            returned: Some(call.returned),
+            outcome: outcome(call),
+        })
+        .collect()
+}
+
 /// Checks all calls of a run; `entries` is the agreed order.
 pub(crate) fn check_answers(calls: &[Call], entries: &[Entry]) {
+    let history = history(calls);
+    for findings in [history::witness(&history, false), history::patterns(&history)] {
+        let told: Vec<_> = findings.each().collect();
+        assert!(findings.is_empty(), "the history: {findings}: {told:#?}");
+    }
     let mut model = Model::default();
     let mut expected = Vec::new();
     let mut named = Vec::new();
