@@ -6,7 +6,7 @@ use super::chunk::{Chunk, Header};
 use super::decode::Decoder;
 use super::dropped::Dropped;
 use super::encode;
-use super::limits::MIN_MAX_DATAGRAM;
+use super::limits::{MAX_CHUNKS, MIN_MAX_DATAGRAM};
 use super::seal::{MAX_DATAGRAM, Opener, SEAL_LEN, Sealer};
 
 /// What one datagram says.
@@ -14,11 +14,12 @@ use super::seal::{MAX_DATAGRAM, Opener, SEAL_LEN, Sealer};
 pub struct Datagram {
     /// What it says of its sender.
     pub header: Header,
-    /// The chunks, in the order in which they were packed; at least one.
+    /// The chunks, in the order in which they were packed; 1 to `MAX_CHUNKS`.
     pub chunks: Vec<Chunk>,
 }
 
-/// Packs chunks into datagrams of at most `max_datagram` bytes: the fewest that keep their order. No chunks make no
+/// Packs chunks into datagrams of at most `max_datagram` bytes and [`MAX_CHUNKS`] chunks: the fewest that keep their
+/// order. No chunks make no
 /// datagram. Where a chunk alone exceeds `max_datagram` (a message from a peer that was set to larger ones) it
 /// travels in a larger datagram of its own, which IP will fragment.
 ///
@@ -40,17 +41,20 @@ pub fn pack(
     let mut body = Vec::with_capacity(max_body);
     encode::header(header, &mut body);
     let header_len = body.len();
+    let mut packed = 0;
     let mut encoded = Vec::new();
     for chunk in chunks {
         encoded.clear();
         encode::chunk(chunk, &mut encoded);
-        if body.len() > header_len && body.len() + encoded.len() > max_body {
+        if packed == MAX_CHUNKS || packed > 0 && body.len() + encoded.len() > max_body {
             datagrams.push(sealer.seal(&body));
             body.truncate(header_len);
+            packed = 0;
         }
         body.extend_from_slice(&encoded);
+        packed += 1;
     }
-    if body.len() > header_len {
+    if packed > 0 {
         datagrams.push(sealer.seal(&body));
     }
     datagrams

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::chunk::{Chunk, Header, Heard, MessageRange, SeqRange};
 use super::encode::{ACK, DATA, HEARTBEAT, NACK, NEW_VIEW, SEQUENCE};
-use super::limits::{MAX_NAMES, MAX_NUMBER, MAX_PAYLOAD, MAX_RANGES};
+use super::limits::{MAX_CHUNKS, MAX_NAMES, MAX_NUMBER, MAX_PAYLOAD, MAX_RANGES};
 use crate::codec::{Malformed, Reader};
 use crate::types::{Incarnation, LocalSeq, Member, MessageName, ReplicaId, Seq, ViewNumber};
 
@@ -41,10 +41,13 @@ impl<'a> Decoder<'a> {
         })
     }
 
-    /// All chunks: one or more, up to the body's end.
+    /// All chunks: 1 to `MAX_CHUNKS`, up to the body's end.
     pub(super) fn chunks(mut self) -> Result<Vec<Chunk>, Malformed> {
         let mut chunks = Vec::new();
         while chunks.is_empty() || !self.reader.is_empty() {
+            if chunks.len() == MAX_CHUNKS {
+                return Err(Malformed("a datagram has too many chunks"));
+            }
             chunks.push(self.chunk()?);
         }
         Ok(chunks)
@@ -162,7 +165,11 @@ impl<'a> Decoder<'a> {
         element: impl Fn(&mut Self) -> Result<T, Malformed>,
     ) -> Result<Vec<T>, Malformed> {
         let count = self.reader.count(limit)?;
-        (0..count).map(|_| element(self)).collect()
+        let mut elements = Vec::with_capacity(count);
+        for _ in 0..count {
+            elements.push(element(self)?);
+        }
+        Ok(elements)
     }
 
     fn span(&mut self) -> Result<(u64, u64), Malformed> {

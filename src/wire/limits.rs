@@ -15,6 +15,10 @@ pub const MAX_NAMES: usize = 8;
 /// The most ranges that one NACK asks for.
 pub const MAX_RANGES: usize = 32;
 
+/// The most chunks in one datagram. In memory a chunk takes some twenty times the bytes of the shortest one on the
+/// wire: this bounds what a datagram full of those can make of itself.
+pub const MAX_CHUNKS: usize = 128;
+
 /// The greatest sequence number, local number, incarnation and round on the wire: 2^56 - 1, eight bytes as a varint.
 /// At a million a second it lasts 2,000 years, and arithmetic on it cannot overflow 64 bits.
 pub const MAX_NUMBER: u64 = (1 << 56) - 1;

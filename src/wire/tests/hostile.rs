@@ -50,6 +50,7 @@ fn what_breaks_a_limit_is_malformed() {
         (nack(MAX_RANGES + 1, 0), "too many ranges"),
         (nack(0, MAX_RANGES + 1), "too many ranges"),
         (nack(MAX_RANGES / 2 + 1, MAX_RANGES / 2), "too many ranges in all"),
+        ("03 00 00".repeat(MAX_CHUNKS + 1), "too many chunks"),
         (format!("05 00000000 02 01 {heard} 01 {heard}"), "heard twice"),
         (format!("05 00000000 02 02 {heard} 01 {heard}"), "heard out of order"),
         (format!("05 00000000 01 05 {heard}"), "heard that is not there"),
@@ -69,6 +70,7 @@ fn what_breaks_a_limit_is_malformed() {
     // The very limits are good.
     for chunks in [
         names(MAX_NAMES),
+        "03 00 00".repeat(MAX_CHUNKS),
         nack(MAX_RANGES, 0),
         nack(0, MAX_RANGES),
         nack(MAX_RANGES / 2, MAX_RANGES / 2),
