@@ -24,6 +24,11 @@ pub(super) enum Unread {
         /// What the decoder said.
         said: String,
     },
+    /// It is compressed in a way that this server does not know.
+    Compressed {
+        /// What the decoder said.
+        said: String,
+    },
     /// It is for a service or a method that is not there.
     UnknownMethod,
 }
@@ -78,6 +83,12 @@ fn row(failure: Failure) -> Row {
             code: Code::InvalidArgument,
             reason: "REQUEST_MALFORMED",
             message: format!("the request cannot be read: {said}"),
+            metadata: vec![outcome(false)],
+        },
+        Failure::Unread(Unread::Compressed { said }) => Row {
+            code: Code::Unimplemented,
+            reason: "COMPRESSION_UNSUPPORTED",
+            message: said,
             metadata: vec![outcome(false)],
         },
         Failure::Unread(Unread::UnknownMethod) => Row {
@@ -221,8 +232,8 @@ mod tests {
         let table = [
             (
                 Failure::Unread(Unread::TooLarge),
-                (Code::InvalidArgument, "REQUEST_TOO_LARGE", "limit=65536 outcome=not_executed"),
-                "the request has more than 65536 bytes",
+                (Code::InvalidArgument, "REQUEST_TOO_LARGE", "limit=4096 outcome=not_executed"),
+                "the request has more than 4096 bytes",
             ),
             (
                 Failure::Unread(Unread::Malformed { said: "no varint".to_owned() }),

@@ -1,5 +1,8 @@
 //! The gRPC edge of a replica.
 
+mod admission;
+#[cfg(test)]
+mod any_request;
 mod connections;
 mod deadline;
 mod errors;
@@ -22,11 +25,13 @@ use crate::proto::ft_queue_server::FtQueueServer;
 use crate::runtime::Handle;
 
 /// The largest request, in bytes. The largest that makes sense has less than 200.
-const MAX_REQUEST: usize = 64 << 10;
+const MAX_REQUEST: usize = 4 << 10;
+/// Calls in progress at a time on all connections. One that was begun and not finished takes some 12 KiB.
+const MAX_CALLS: usize = 16_384;
 /// Calls at a time on one connection; a load generator may have many clients on one.
 const MAX_STREAMS: u32 = 1_024;
 /// The bytes that a caller may have under way: on one call, and on all of a connection. All its calls fit.
-const WINDOWS: (u32, u32) = (MAX_REQUEST as u32, 2 * MAX_REQUEST as u32);
+const WINDOWS: (u32, u32) = (16 << 10, 128 << 10);
 /// The headers of a request, in bytes.
 const MAX_HEADERS: u32 = 16 << 10;
 /// Streams that the server reset for a caller's errors before it closes the connection (RUSTSEC-2024-0003), and
@@ -60,6 +65,7 @@ pub(crate) async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .timeout(MAX_CALL)
+        .layer(admission::Admission::new(MAX_CALLS))
         .layer(MapRequestLayer::new(deadline::stamp))
         .layer(MapResponseLayer::new(transport_errors::explain))
         .add_service(queue.max_decoding_message_size(MAX_REQUEST))

@@ -257,14 +257,14 @@ async fn an_oversized_request_gets_a_clear_error() {
     for size in SIZES {
         let cluster = Cluster::start(size).await;
         for mut client in cluster.clients().await {
-            for bytes in [70_000, 3 << 20] {
+            for bytes in [5_000, 3 << 20] {
                 let request = Some(RequestName { client: "x".repeat(bytes), number: 1 });
                 let create = QCreateRequest { label: 1, request };
                 let status = client.q_create(create).await.unwrap_err();
                 assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
                 let info = status.get_details_error_info().unwrap();
                 assert_eq!(info.reason, "REQUEST_TOO_LARGE");
-                assert_eq!(info.metadata["limit"], "65536");
+                assert_eq!(info.metadata["limit"], "4096");
             }
         }
         let mut turns = Turns::on(&cluster).await;

@@ -68,7 +68,7 @@ async fn requests_that_make_no_sense_get_a_reason() {
         // A field's bytes that end before they should.
         ("/ftqueue.v1.FTQueue/QPop", vec![0x12, 0x7f], Code::InvalidArgument, "REQUEST_MALFORMED"),
         ("/ftqueue.v1.FTQueue/QPop", vec![0xff; 50], Code::InvalidArgument, "REQUEST_MALFORMED"),
-        ("/ftqueue.v1.FTQueue/QPop", vec![0; 65_537], Code::InvalidArgument, "REQUEST_TOO_LARGE"),
+        ("/ftqueue.v1.FTQueue/QPop", vec![0; 4_097], Code::InvalidArgument, "REQUEST_TOO_LARGE"),
         ("/ftqueue.v1.FTQueue/QPeek", Vec::new(), Code::Unimplemented, "METHOD_UNKNOWN"),
         ("/ftqueue.v1.Another/QPop", Vec::new(), Code::Unimplemented, "METHOD_UNKNOWN"),
     ] {
