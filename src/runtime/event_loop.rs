@@ -75,7 +75,7 @@ impl EventLoop {
         }
         let unanswered = self.calls.waiting.len();
         info!(unanswered, "replica stopped");
-        debug!(counters = ?self.counters, "counted");
+        debug!(counters = ?self.counters, ring = ?self.replica.counters(), "counted");
         Ok(())
     }
 

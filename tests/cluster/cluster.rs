@@ -134,9 +134,23 @@ impl Replica {
 
     /// Starts the process with environment variables.
     pub(crate) fn start_with(&mut self, settings: &[(&str, &str)]) {
-        let log = File::options().create(true).append(true).open(&self.log).unwrap();
         let mut command = self.command();
-        let process = command.envs(settings.iter().copied()).stderr(log).spawn().unwrap();
+        command.envs(settings.iter().copied());
+        self.spawn(command);
+    }
+
+    /// Starts the process with at most so many descriptors.
+    pub(crate) fn start_with_descriptors(&mut self, most: usize) {
+        let command = self.command();
+        let mut shell = bare_command("/bin/sh");
+        shell.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &most.to_string()]);
+        shell.arg(command.get_program()).args(command.get_args());
+        self.spawn(shell);
+    }
+
+    fn spawn(&mut self, mut command: Command) {
+        let log = File::options().create(true).append(true).open(&self.log).unwrap();
+        let process = command.stderr(log).spawn().unwrap();
         assert!(self.process.replace(process).is_none(), "it was running");
     }
 
@@ -189,6 +203,11 @@ impl Replica {
         self.ring
     }
 
+    /// The process.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
+    }
+
     /// Sends the process a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         let process = self.process.as_ref().expect("it runs");
@@ -234,7 +253,11 @@ impl Drop for Replica {
 
 /// The command under test, without settings of whoever runs the tests.
 pub(crate) fn ftqueue() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ftqueue"));
+    bare_command(env!("CARGO_BIN_EXE_ftqueue"))
+}
+
+fn bare_command(program: &str) -> Command {
+    let mut command = Command::new(program);
     command.env_clear().env("RUST_BACKTRACE", "1");
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command

@@ -1,15 +1,19 @@
 //! Real `ftqueue serve` processes on the loopback, called over gRPC.
 
+mod attacks;
 mod calls;
 mod cluster;
 mod deadlines;
 mod flags;
+mod floods;
 mod health;
 mod hostile;
 mod keys;
 mod names;
+mod raw;
 mod reflection;
 mod stopping;
+mod victim;
 
 /// The sizes of cluster for which what holds for any size is tested.
 const SIZES: [usize; 2] = [1, 3];
