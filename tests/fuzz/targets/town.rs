@@ -178,8 +178,9 @@ impl Town {
     pub(super) fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
         (0..self.size()).for_each(|node| self.turn(node));
-        // Answers to answers end by themselves, or the replicas chatter.
-        for _ in 0..1_000 {
+        // Answers to answers end by themselves, or the replicas chatter. Five replicas that are told many lies at once ask
+        // each other for what is not there, three times before they wait longer: 2,283 datagrams were seen.
+        for _ in 0..5_000 {
             let Some((to, bytes)) = self.network.pop_front() else { return };
             self.now = self.now + Duration::from_micros(5);
             self.deliver(to, bytes);
