@@ -12,41 +12,11 @@ use super::history::Recorder;
 use super::interrupt::Interrupt;
 use super::measure::{Measurements, Summary};
 use super::mix::{Mix, Random};
+use super::plan::Load;
 use super::progress::Progress;
 use super::setup::Setup;
-use crate::client::{Connection, Endpoint, Failure};
+use crate::client::{Connection, Failure};
 use crate::queue::QueueId;
-
-/// What a load is.
-#[derive(Clone, Debug)]
-pub(super) struct Load {
-    /// Where the clients call, spread evenly.
-    pub endpoints: Vec<Endpoint>,
-    /// How many clients.
-    pub clients: u32,
-    /// How many queues, made for the run and destroyed after it.
-    pub queues: u32,
-    /// What they call.
-    pub mix: Mix,
-    /// How long they call before anything is measured.
-    pub warmup: Duration,
-    /// How long is measured.
-    pub duration: Duration,
-    /// How long each call may take.
-    pub timeout: Duration,
-}
-
-/// How many connections the clients of one endpoint share at most: enough that none is the bottleneck, and few enough
-/// that answers travel together.
-const MAX_CONNECTIONS: u32 = 4;
-
-impl Load {
-    /// How many connections there are to each endpoint.
-    pub(super) fn connections_per_endpoint(&self) -> u32 {
-        let endpoints = u32::try_from(self.endpoints.len()).unwrap_or(u32::MAX);
-        self.clients.div_ceil(endpoints).min(MAX_CONNECTIONS)
-    }
-}
 
 /// What came of a load.
 pub(super) struct Loaded {
@@ -221,7 +191,7 @@ mod tests {
     use crate::cli::bench::history::History;
     use crate::client::test_replica::{Behaviour, Nobody, Queues, TestReplica};
 
-    fn load(endpoints: Vec<Endpoint>) -> Load {
+    fn load(endpoints: Vec<crate::client::Endpoint>) -> Load {
         Load {
             endpoints,
             clients: 8,

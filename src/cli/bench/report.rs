@@ -6,9 +6,9 @@ use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
-use super::load::Load;
 use super::measure::{OperationSummary, Summary};
 use super::mix::Mix;
+use super::plan::Load;
 
 /// All that came of a run.
 #[derive(Serialize)]

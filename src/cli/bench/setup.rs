@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::caller::Caller;
 use super::history::Recorder;
-use super::load::Load;
+use super::plan::Load;
 use crate::client::{Answered, Connection, Failure, Outcome};
 use crate::queue::{Action, Answer, QueueId};
 
