@@ -375,6 +375,12 @@ fn a_history_is_right_until_it_is_changed() {
         "{verdict}"
     );
 
+    // No calls prove nothing.
+    std::fs::write(&history, "").unwrap();
+    let (exit, _, err) = outcome(&ftqueue(&["check-history"]).arg(&history).output().unwrap());
+    assert_eq!(exit, 2);
+    assert!(err.contains("no calls"), "{err}");
+
     // A line that is none.
     std::fs::write(&history, format!("{text}pop\n")).unwrap();
     let output = ftqueue(&["check-history"]).arg(&history).output().unwrap();

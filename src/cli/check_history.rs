@@ -84,6 +84,10 @@ pub(crate) fn run(arguments: &CheckHistoryArguments) -> io::Result<Exit> {
             return Ok(Exit::Usage);
         }
     };
+    if calls.is_empty() {
+        complain(&format!("{}: no calls, so there is nothing to say", arguments.file.display()));
+        return Ok(Exit::Usage);
+    }
     let mut checks = vec![("witness", witness(&calls, arguments.partial))];
     if !arguments.partial {
         checks.push(("patterns", patterns(&calls)));

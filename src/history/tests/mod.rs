@@ -5,7 +5,7 @@ mod random_histories;
 
 use self::exhaustive::{Model, Trust, is_possible};
 use self::random_histories::{Kind, Random, history, mutate};
-use super::{Call, Outcome, patterns, witness};
+use super::{Call, Class, Outcome, patterns, witness};
 use crate::queue::{Action, Answer};
 
 /// How many histories of each kind are tried, right and mutated.
@@ -138,6 +138,19 @@ fn findings_have_the_class_that_a_person_would_give_them() {
         assert_eq!(findings.to_string(), expected, "{answers:?}");
         assert_eq!(patterns(&pops(&answers)).is_empty(), findings.is_empty(), "{answers:?}");
     }
+}
+
+#[test]
+fn what_is_wrong_in_every_call_is_found_as_fast() {
+    // A long queue, and pops of what was never pushed: half an hour if each searched the queue.
+    let mut calls = pops(&vec![None; 100_000]);
+    for (place, call) in calls.iter_mut().enumerate().skip(100_001) {
+        if let Outcome::Executed { result, .. } = &mut call.outcome {
+            *result = Ok(Answer::Item(Some(-(place as i64))));
+        }
+    }
+    assert_eq!(witness(&calls, false).count(Class::Unexpected), 100_000);
+    assert_eq!(patterns(&calls).count(Class::Unexpected), 100_000);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! One queue of the model, and what its answers say about calls of unknown outcome.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use super::gaps::Gaps;
@@ -27,6 +28,8 @@ struct PassedOver {
 #[derive(Default)]
 pub(super) struct Replayed {
     items: VecDeque<Held>,
+    /// How often each item is among them: most that are not at the head are not there at all.
+    counts: HashMap<i64, usize>,
     passed_over: HashMap<i64, PassedOver>,
     /// Where in the order the last item that was taken had been pushed.
     last_taken: u64,
@@ -68,12 +71,18 @@ impl At<'_> {
 impl Replayed {
     pub(super) fn push(&mut self, item: i64, sequence: u64, index: usize) {
         self.items.push_back(Held { item, pushed: sequence, push: Some(index) });
+        self.count(item);
+    }
+
+    fn count(&mut self, item: i64) {
+        *self.counts.entry(item).or_default() += 1;
     }
 
     /// An item was popped.
     pub(super) fn pop(&mut self, at: &mut At<'_>, item: i64) {
         if self.bring_to_front(at, item) {
             let held = self.items.pop_front().expect("it was brought to the front");
+            uncount(&mut self.counts, item);
             self.last_taken = self.last_taken.max(held.pushed);
             at.taken.insert((at.queue, item), at.index);
         }
@@ -84,8 +93,9 @@ impl Replayed {
         if self.items.front().is_some_and(|held| held.item == item) {
             return true;
         }
-        if let Some(place) = self.items.iter().position(|held| held.item == item) {
-            self.pass_over(at, place, false);
+        if self.counts.contains_key(&item) {
+            let place = self.items.iter().position(|held| held.item == item);
+            self.pass_over(at, place.expect("it is counted"), false);
             return true;
         }
         if let Some(began) = at.open.push_of(at.queue, item) {
@@ -100,6 +110,7 @@ impl Replayed {
                     at.open.settle_push(at.queue, item);
                     at.gaps.take();
                     self.items.push_front(Held { item, pushed, push: None });
+                    self.count(item);
                     true
                 }
                 _ => {
@@ -133,6 +144,7 @@ impl Replayed {
     /// The first `count` items must have been taken.
     fn pass_over(&mut self, at: &mut At<'_>, count: usize, empty: bool) {
         for held in self.items.drain(..count) {
+            uncount(&mut self.counts, held.item);
             self.last_taken = self.last_taken.max(held.pushed);
             if !at.popped_by_unknown(held.pushed) {
                 self.passed_over.insert(held.item, PassedOver { held, by: at.index, empty });
@@ -166,6 +178,15 @@ impl Replayed {
             let calls = over.held.push.into_iter().chain([over.by]).collect();
             let what = format!("item {} was passed over and never came", over.held.item);
             findings.add(Class::Lost, calls, what);
+        }
+    }
+}
+
+fn uncount(counts: &mut HashMap<i64, usize>, item: i64) {
+    if let Entry::Occupied(mut count) = counts.entry(item) {
+        *count.get_mut() -= 1;
+        if *count.get() == 0 {
+            count.remove();
         }
     }
 }
