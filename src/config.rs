@@ -26,8 +26,21 @@ pub struct Config {
     pub max_waiting: usize,
     /// How often a replica tells every other that it is there.
     pub heartbeat_interval: Duration,
-    /// A replica that was not heard for this long is said to be silent.
+    /// A replica that was not heard for this long is silent, and so suspected. Many heartbeats, since a loaded machine
+    /// may let a process wait for tens of milliseconds.
     pub silence: Duration,
+    /// How long a proposer waits for the replica before it in rank to propose: a few times what a proposal takes.
+    pub proposal_delay: Duration,
+    /// How long a proposer waits for promises beyond a majority's. A sync of the disk goes into each.
+    pub promise_grace: Duration,
+    /// How long a change of view, an install or a member's absence from a view may last before it is given up.
+    pub view_timeout: Duration,
+    /// How long a member may hold up its turn or its acks, with all others waiting for it.
+    pub slot_timeout: Duration,
+    /// How many entries a replica may be behind and be taken into a view: it fetches them while the others wait.
+    pub join_bound: u64,
+    /// How much memory past entries may take, roughly, in bytes: what replicas that were away can fetch.
+    pub log_memory: usize,
     /// The longest wait between two tries at the same repair; the shortest is a round trip, before which the last try
     /// cannot have worked.
     pub longest_repair_wait: Duration,
@@ -63,8 +76,14 @@ impl Config {
             undelivered_window: 1_024,
             unstable_window: 8_192,
             max_waiting: 16_384,
-            heartbeat_interval: Duration::from_millis(50),
-            silence: Duration::from_millis(1_000),
+            heartbeat_interval: Duration::from_millis(25),
+            silence: Duration::from_millis(300),
+            proposal_delay: Duration::from_millis(50),
+            promise_grace: Duration::from_millis(100),
+            view_timeout: Duration::from_millis(1_000),
+            slot_timeout: Duration::from_millis(1_000),
+            join_bound: 1_024,
+            log_memory: 128 << 20,
             longest_repair_wait: Duration::from_millis(50),
             resends_per_ms: 64,
             planted: None,

@@ -31,6 +31,7 @@ mod storage;
 
 mod codec;
 mod config;
+mod entry;
 mod planted;
 mod types;
 
@@ -41,9 +42,13 @@ mod test_tools;
 #[doc(hidden)]
 pub mod testing {
     pub use crate::config::Config;
+    pub use crate::entry::{Body, Entry, Record};
     pub use crate::planted::PlantedBug;
     pub use crate::queue::*;
     pub use crate::replica::*;
+    pub use crate::storage::{
+        Append, Disk, Error as StorageError, Recovered, SEGMENT_LENGTH, Storage,
+    };
     pub use crate::types::*;
     pub use crate::wire::*;
 

@@ -36,11 +36,33 @@ pub enum PlantedBug {
     AckUnheld,
     /// A datagram that came before is taken in again.
     AcceptReplays,
+    /// What is appended is acked before it is durable.
+    AckBeforeSync,
+    /// A view is acked before its beginning is durable here.
+    AckBeforeStart,
+    /// A promise is told before it is durable.
+    PromiseBeforeSync,
+    /// A view is proposed before the promise of its number is durable.
+    PrepareBeforeSync,
+    /// Promises are not written down.
+    ForgetPromise,
+    /// A proposal takes the next number after the present view, used or not.
+    ViewNumberTwice,
+    /// A view is formed of the first promise.
+    MinorityPromises,
+    /// At install all that is not delivered is dropped, though the chosen log has it.
+    DropTooMuch,
+    /// At install entries stay that the chosen log does not have.
+    KeepOwnTail,
+    /// Who catches up is told that more was delivered than was.
+    TeachUndelivered,
+    /// Who catches up does not promise the view it learns of.
+    LearnWithoutPromise,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 27] = [
         Self::NumberOutOfTurn,
         Self::NoUndeliveredWindow,
         Self::NoUnstableWindow,
@@ -57,6 +79,17 @@ impl PlantedBug {
         Self::ReadLocally,
         Self::AckUnheld,
         Self::AcceptReplays,
+        Self::AckBeforeSync,
+        Self::AckBeforeStart,
+        Self::PromiseBeforeSync,
+        Self::PrepareBeforeSync,
+        Self::ForgetPromise,
+        Self::ViewNumberTwice,
+        Self::MinorityPromises,
+        Self::DropTooMuch,
+        Self::KeepOwnTail,
+        Self::TeachUndelivered,
+        Self::LearnWithoutPromise,
     ];
 }
 

@@ -109,6 +109,15 @@ pub struct Member {
     pub incarnation: Incarnation,
 }
 
+/// Where a view's entries begin in a log: those from `first` on, up to the next boundary, carry `view`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Boundary {
+    /// The view.
+    pub view: ViewNumber,
+    /// The number of its first entry.
+    pub first: Seq,
+}
+
 /// A point on the local monotonic clock: nanoseconds since an origin that only this replica knows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Instant(pub u64);

@@ -59,7 +59,8 @@ async fn any_bytes_are_answered_or_refused_with_a_reason() {
     let (submit, submissions) = mpsc::channel(1);
     let (_readiness, watched) = watch::channel(Readiness::Ready);
     let executing = tokio::spawn(execute(submissions));
-    let service = FtQueueServer::new(Service::new(Handle::new(submit, watched)));
+    let service =
+        FtQueueServer::new(Service::new(Handle::new(submit, mpsc::channel(1).0, watched)));
     let explain = tower::util::MapResponseLayer::new(transport_errors::explain);
     let mut service = explain.layer(service.max_decoding_message_size(MAX_REQUEST));
 

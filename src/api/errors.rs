@@ -147,16 +147,26 @@ fn row(failure: Failure) -> Row {
                 ("waited_ms", waited.as_millis().to_string()),
             ],
         },
-        Failure::Refused(Refusal::Unavailable { reason, sent, detail }) => Row {
-            code: Code::Unavailable,
-            reason: match reason {
-                Unavailable::NoView => "NO_VIEW",
-                Unavailable::ViewBroken => "VIEW_BROKEN",
-                Unavailable::ShuttingDown => "SHUTTING_DOWN",
-            },
-            message: format!("this replica cannot answer: {detail}; {}", in_words(sent)),
-            metadata: vec![outcome(sent)],
+        Failure::Refused(Refusal::StorageFull) => Row {
+            code: Code::ResourceExhausted,
+            reason: "STORAGE_FULL",
+            message: "this replica's storage is full; the operation was not executed".to_owned(),
+            metadata: vec![outcome(false)],
         },
+        Failure::Refused(Refusal::Unavailable { reason, sent, detail }) => {
+            let mut metadata = vec![outcome(sent)];
+            let reason = match reason {
+                Unavailable::NoView => "NO_VIEW",
+                Unavailable::NoMajority { reachable } => {
+                    let ids: Vec<_> = reachable.iter().map(|id| id.0.to_string()).collect();
+                    metadata.push(("reachable", ids.join(",")));
+                    "NO_MAJORITY"
+                }
+                Unavailable::ShuttingDown => "SHUTTING_DOWN",
+            };
+            let message = format!("this replica cannot answer: {detail}; {}", in_words(sent));
+            Row { code: Code::Unavailable, reason, message, metadata }
+        }
     }
 }
 
@@ -203,6 +213,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::types::ReplicaId;
 
     /// A status as a client sees it: code, reason, sorted metadata, message.
     fn seen(failure: Failure) -> (Code, String, String, String) {
@@ -291,8 +302,11 @@ mod tests {
                 "this replica cannot answer: r1 and r2 are silent; the operation was not executed",
             ),
             (
-                unavailable(Unavailable::ViewBroken, true),
-                (Code::Unavailable, "VIEW_BROKEN", "outcome=unknown"),
+                unavailable(
+                    Unavailable::NoMajority { reachable: vec![ReplicaId(0), ReplicaId(2)] },
+                    true,
+                ),
+                (Code::Unavailable, "NO_MAJORITY", "outcome=unknown reachable=0,2"),
                 "this replica cannot answer: r1 and r2 are silent; \
                  the operation may have been executed",
             ),

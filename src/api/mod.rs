@@ -1,5 +1,6 @@
 //! The gRPC edge of a replica.
 
+mod admin;
 mod admission;
 #[cfg(test)]
 mod any_request;
@@ -21,8 +22,9 @@ use tonic_reflection::server::Builder as Reflection;
 use tower::util::{MapRequestLayer, MapResponseLayer};
 
 use crate::proto;
+use crate::proto::ft_queue_admin_server::FtQueueAdminServer;
 use crate::proto::ft_queue_server::FtQueueServer;
-use crate::runtime::Handle;
+use crate::runtime::{Durability, Handle};
 
 /// The largest request, in bytes. The largest that makes sense has less than 200.
 const MAX_REQUEST: usize = 4 << 10;
@@ -50,10 +52,12 @@ const MAX_CALL: Duration = deadline::LONGEST.saturating_add(Duration::from_secs(
 pub(crate) async fn serve(
     listener: TcpListener,
     replica: Handle,
+    durability: Durability,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (reporter, health) = health::service().await;
     let following = tokio::spawn(health::follow(reporter, replica.readiness()));
+    let admin = FtQueueAdminServer::new(admin::Admin::new(replica.clone(), durability));
     let queue = FtQueueServer::new(service::Service::new(replica));
     let served = Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
@@ -69,6 +73,7 @@ pub(crate) async fn serve(
         .layer(MapRequestLayer::new(deadline::stamp))
         .layer(MapResponseLayer::new(transport_errors::explain))
         .add_service(queue.max_decoding_message_size(MAX_REQUEST))
+        .add_service(admin.max_decoding_message_size(MAX_REQUEST))
         .add_service(health.max_decoding_message_size(MAX_REQUEST))
         .add_service(reflection().build_v1()?.max_decoding_message_size(MAX_REQUEST))
         .add_service(reflection().build_v1alpha()?.max_decoding_message_size(MAX_REQUEST))

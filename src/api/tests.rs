@@ -41,10 +41,10 @@ impl Edge {
         let not_ready = Readiness::NotReady("starting".to_owned());
         let (readiness, watched) = watch::channel(not_ready);
         let (stop, mut stopping) = watch::channel(false);
-        let handle = Handle::new(submit, watched);
+        let handle = Handle::new(submit, mpsc::channel(1).0, watched);
         let served = tokio::spawn(async move {
             let stop = async move { drop(stopping.wait_for(|stop| *stop).await) };
-            super::serve(listener, handle, stop).await.unwrap();
+            super::serve(listener, handle, crate::runtime::Durability::Fsync, stop).await.unwrap();
         });
         Self { address, submissions, readiness, stop, served }
     }
@@ -110,7 +110,7 @@ async fn a_deadline_is_answered_before_the_caller_gives_up() {
 async fn a_call_without_time_is_not_executed() {
     let (submit, mut submissions) = mpsc::channel(ROOM);
     let (_readiness, watched) = watch::channel(Readiness::Ready);
-    let service = Service::new(Handle::new(submit, watched));
+    let service = Service::new(Handle::new(submit, mpsc::channel(1).0, watched));
     let status = service.q_size(size(Some(Duration::ZERO))).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     let expected = ("DEADLINE_EXCEEDED".to_owned(), "not_executed".to_owned());

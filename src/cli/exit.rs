@@ -19,6 +19,8 @@ pub(crate) enum Exit {
     Storage,
     /// A call was sent and not answered: it may have been executed, or may be still.
     Unknown,
+    /// The replica's storage holds something else than what was written, or less.
+    Damaged,
 }
 
 impl Exit {
@@ -31,6 +33,7 @@ impl Exit {
             Self::Unreachable => 3,
             Self::Storage => 4,
             Self::Unknown => 5,
+            Self::Damaged => 6,
         }
     }
 
@@ -58,7 +61,8 @@ Exit codes:
   2  the arguments make no sense
   3  the command could not start, or no replica could be reached: nothing was executed
   4  a replica's storage failed (serve)
-  5  a call was sent and not answered: it may have been executed, or may be still";
+  5  a call was sent and not answered: it may have been executed, or may be still
+  6  a replica's storage is damaged (serve, inspect)";
 
 #[cfg(test)]
 mod tests {
@@ -66,8 +70,15 @@ mod tests {
 
     #[test]
     fn every_code_is_in_the_help() {
-        let all =
-            [Exit::Ok, Exit::Refused, Exit::Usage, Exit::Unreachable, Exit::Storage, Exit::Unknown];
+        let all = [
+            Exit::Ok,
+            Exit::Refused,
+            Exit::Usage,
+            Exit::Unreachable,
+            Exit::Storage,
+            Exit::Unknown,
+            Exit::Damaged,
+        ];
         let lines: Vec<_> = EXIT_CODES.lines().skip(1).collect();
         assert_eq!(lines.len(), all.len());
         for (exit, line) in all.into_iter().zip(lines) {

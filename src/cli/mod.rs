@@ -8,12 +8,14 @@ mod cluster;
 mod echo_server;
 mod exit;
 mod health;
+mod inspect;
 mod members;
 mod record;
 mod secret;
 mod serve;
 mod shell;
 mod signals;
+mod status;
 mod stdin;
 
 use std::future::Future;
@@ -68,6 +70,12 @@ enum Command {
     /// Exit with 0 if a replica can answer calls, with 1 if not
     Health(health::HealthArguments),
 
+    /// Say how all replicas are: views, who hears whom, how far each has delivered
+    Status(status::StatusArguments),
+
+    /// Say what a replica's files hold, without changing them
+    Inspect(inspect::InspectArguments),
+
     /// Put load on a cluster and measure it
     Bench(bench::BenchArguments),
 
@@ -87,6 +95,8 @@ pub fn run() -> ExitCode {
         Command::Call(call) => block_on(call::run(call)),
         Command::Shell(arguments) => block_on(shell::run(arguments)),
         Command::Health(arguments) => block_on(health::run(arguments)),
+        Command::Status(arguments) => block_on(status::run(arguments)),
+        Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Bench(arguments) => block_on(bench::run(arguments)),
         Command::CheckHistory(arguments) => check_history::run(&arguments),
         Command::EchoServer(arguments) => block_on(echo_server::run(arguments)),

@@ -20,7 +20,7 @@ use super::stdin;
 use crate::api;
 use crate::config::Config;
 use crate::runtime;
-use crate::runtime::{Address, DRAIN_TIME, Start};
+use crate::runtime::{Address, DRAIN_TIME, Durability, NotStarted, Start};
 use crate::storage::{self, DataDirectory, Owner};
 use crate::types::ReplicaId;
 use crate::wire::{ClusterId, ClusterKey, MAX_DATAGRAM, MIN_MAX_DATAGRAM};
@@ -61,7 +61,8 @@ Exit codes:
   1        failed while running
   2        bad arguments
   3        cannot start: an address in use, the data directory locked or another's
-  4        storage failed or is damaged
+  4        storage failed: nothing that is not durable is answered
+  6        storage is damaged: the replica does not start
   128 + n  stopped at once by a second signal n";
 
 /// Run one replica
@@ -96,6 +97,10 @@ pub(crate) struct ServeArguments {
     #[arg(value_parser = datagram_size)]
     max_datagram: usize,
 
+    /// When a write counts as durable, and so an operation may be answered
+    #[arg(long, env = "FTQUEUE_DURABILITY", value_enum, default_value_t = Durability::Fsync)]
+    durability: Durability,
+
     /// The cluster's name: replicas of differently named clusters ignore each other
     #[arg(long, env = "FTQUEUE_CLUSTER_NAME", value_name = "NAME", default_value = "ftqueue")]
     #[arg(value_parser = cluster_name)]
@@ -122,6 +127,7 @@ enum Failure {
     Usage(String),
     Start(String),
     Storage(String),
+    Damaged(String),
 }
 
 /// Runs a replica until it is told to stop.
@@ -134,6 +140,7 @@ pub(crate) fn run(arguments: ServeArguments) -> Exit {
                 Failure::Usage(message) => (Exit::Usage, message),
                 Failure::Start(message) => (Exit::Unreachable, message),
                 Failure::Storage(message) => (Exit::Storage, message),
+                Failure::Damaged(message) => (Exit::Damaged, message),
             };
             eprintln!("error: {message}");
             exit
@@ -169,6 +176,9 @@ fn serve(arguments: ServeArguments) -> Result<(), Failure> {
         let start = Start {
             config,
             incarnation,
+            disk: directory.folder(),
+            owner: owner.hash(),
+            durability: arguments.durability,
             key: ClusterKey::new(KEY_ID, secret.bytes(), cluster),
             addresses,
             listen: arguments.ring_listen,
@@ -190,18 +200,25 @@ async fn run_until_told(
     let mut signals =
         Signals::new().map_err(|error| Failure::Start(format!("no signals: {error}")))?;
     let (stop, stopping) = watch::channel(false);
-    let (handle, event_loop) =
-        runtime::start(start, stopping.clone()).await.map_err(Failure::Start)?;
+    let durability = start.durability;
+    let (handle, event_loop) = match runtime::start(start, stopping.clone()).await {
+        Ok(started) => started,
+        Err(NotStarted::Other(why)) => return Err(Failure::Start(why)),
+        Err(NotStarted::Storage(error)) => return Err(error.into()),
+    };
     if let Ok(address) = listener.local_addr() {
         info!(grpc = %address, version = env!("CARGO_PKG_VERSION"), "serving");
     }
     let mut ring = tokio::spawn(event_loop.run());
-    let mut api = tokio::spawn(api::serve(listener, handle, told_to_stop(stopping)));
+    let mut api = tokio::spawn(api::serve(listener, handle, durability, told_to_stop(stopping)));
 
     tokio::select! {
         signal = signals.next() => info!(signal = signal, "told to stop"),
         () = stdin_ended(stop_with_stdin) => info!("standard input ended: stopping"),
-        ended = &mut ring => return Err(ended_early("the event loop", ended)),
+        ended = &mut ring => return match joined(ended) {
+            Ok(()) => Err(Failure::Running("the event loop ended".to_owned())),
+            Err(failure) => Err(failure.into()),
+        },
         ended = &mut api => return Err(ended_early("the gRPC server", ended)),
     }
     stop.send_replace(true);
@@ -215,11 +232,13 @@ async fn run_until_told(
 }
 
 /// Waits for the event loop, which bounds its own end, and a little for the connections.
-async fn end<A>(mut ring: JoinHandle<io::Result<()>>, api: JoinHandle<A>) -> Result<(), Failure> {
+async fn end<A>(
+    mut ring: JoinHandle<Result<(), runtime::Failure>>,
+    api: JoinHandle<A>,
+) -> Result<(), Failure> {
     // The bound is the event loop's; this one holds if that fails to keep it.
     match tokio::time::timeout(DRAIN_TIME + CLOSE_TIME, &mut ring).await {
-        Ok(ended) => joined(ended)
-            .map_err(|error| Failure::Running(format!("the event loop failed: {error}")))?,
+        Ok(ended) => joined(ended)?,
         Err(_) => return Err(Failure::Running("the replica did not stop".to_owned())),
     }
     if tokio::time::timeout(CLOSE_TIME, api).await.is_err() {
@@ -321,12 +340,24 @@ fn seed() -> Result<u64, Failure> {
     Ok(u64::from_le_bytes(bytes))
 }
 
+impl From<runtime::Failure> for Failure {
+    fn from(failure: runtime::Failure) -> Self {
+        match failure {
+            runtime::Failure::System(_) => Self::Running(failure.to_string()),
+            runtime::Failure::Storage(_) => Self::Storage(failure.to_string()),
+        }
+    }
+}
+
 impl From<storage::Error> for Failure {
     fn from(error: storage::Error) -> Self {
         use storage::Error::{Damaged, Failed, Foreign, Locked, Unusable};
         match error {
             Locked { .. } | Foreign { .. } | Unusable { .. } => Self::Start(error.to_string()),
-            Damaged { .. } | Failed { .. } => Self::Storage(error.to_string()),
+            Damaged { .. } => Self::Damaged(format!(
+                "{error}; this version cannot heal it: the other replicas go on without this one"
+            )),
+            Failed { .. } => Self::Storage(error.to_string()),
         }
     }
 }

@@ -113,11 +113,19 @@ pub(crate) async fn connect(endpoint: &Endpoint, patience: Duration) -> Result<C
     }
 }
 
+/// How long a connection on which calls wait may be silent before its other end is asked for a sign, and how long that
+/// sign may take. One whose other end vanished without a word would else hang for as long as TCP resends: minutes.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+
 /// How a replica is connected to: calls are small and wait for nothing, so no packet is held back.
 fn transport(endpoint: &Endpoint) -> Result<Transport, Failure> {
     let transport = Transport::from_shared(endpoint.uri());
     transport
-        .map(|to| to.tcp_nodelay(true))
+        .map(|to| {
+            to.tcp_nodelay(true)
+                .http2_keep_alive_interval(SIGN_OF_LIFE)
+                .keep_alive_timeout(SIGN_OF_LIFE)
+        })
         .map_err(|error| Failure::not_connected(error.to_string()))
 }
 

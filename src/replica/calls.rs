@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::Replica;
-use super::event::{CallId, Effect, Refusal, Unavailable};
+use super::event::{CallId, Effect, Refusal};
 use crate::planted::planted;
 use crate::queue::{Action, Answer, Executed, Operation};
 use crate::types::{Instant, LocalSeq};
@@ -19,7 +19,9 @@ impl Replica {
         deadline: Instant,
         effects: &mut Vec<Effect>,
     ) {
-        let refusal = if let Some((reason, detail)) = self.cannot_answer() {
+        let refusal = if self.storage_full {
+            Refusal::StorageFull
+        } else if let Some((reason, detail)) = self.cannot_answer(now) {
             Refusal::Unavailable { reason, sent: false, detail }
         } else if deadline <= now {
             let waiting_for = "nothing: the deadline had passed on arrival".to_owned();
@@ -53,26 +55,34 @@ impl Replica {
             return;
         }
         let (unsent_for, sent_for) = (self.describe_unsent(now), self.describe_undelivered(now));
+        let minority = self.lacks_majority(now);
         for overdue in self.calls.take_overdue(now) {
             let waiting_for = if overdue.sent { sent_for.clone() } else { unsent_for.clone() };
             let waited = now.since(overdue.since);
-            let refusal = Refusal::DeadlineExceeded { sent: overdue.sent, waited, waiting_for };
+            let refusal = match minority.clone() {
+                Some((reason, detail)) => {
+                    Refusal::Unavailable { reason, sent: overdue.sent, detail }
+                }
+                None => Refusal::DeadlineExceeded { sent: overdue.sent, waited, waiting_for },
+            };
             effects.push(Effect::Answer { call: overdue.call, result: Err(refusal) });
             self.counters.calls_overdue += 1;
         }
     }
 
-    /// Refuses all calls that wait: this replica cannot answer them any more.
-    pub(super) fn refuse_all_calls(
-        &mut self,
-        reason: Unavailable,
-        detail: &str,
-        effects: &mut Vec<Effect>,
-    ) {
-        for refused in self.calls.take_all() {
-            let detail = detail.to_owned();
-            let refusal = Refusal::Unavailable { reason, sent: refused.sent, detail };
-            effects.push(Effect::Answer { call: refused.call, result: Err(refusal) });
+    /// Refuses the calls that were not multicast, where this replica cannot answer: nothing of them is lost by that. What
+    /// was multicast may be delivered still, and waits for its deadline.
+    pub(super) fn refuse_unsent_calls(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if self.calls.waiting() == 0 {
+            return;
+        }
+        let Some((reason, detail)) = self.cannot_answer(now).filter(|_| !self.leaving) else {
+            return;
+        };
+        for call in self.calls.take_waiting() {
+            let (reason, detail) = (reason.clone(), detail.clone());
+            let refusal = Refusal::Unavailable { reason, sent: false, detail };
+            effects.push(Effect::Answer { call, result: Err(refusal) });
         }
     }
 
@@ -195,11 +205,23 @@ impl Calls {
         self.sent.push_back((local, calls));
     }
 
-    /// The calls of this replica's next message to be delivered, in the order of its operations.
+    /// The calls of an own message that is delivered, in the order of its operations: the next one's, where nobody
+    /// lies.
     pub(super) fn delivered(&mut self, local: LocalSeq) -> Vec<CallId> {
-        let (first, calls) = self.sent.pop_front().expect("an own message has its calls");
-        assert_eq!(first, local, "own messages are delivered in their order");
-        calls
+        while self.sent.front().is_some_and(|(first, _)| *first < local) {
+            self.sent.pop_front();
+        }
+        match self.sent.front() {
+            Some((first, _)) if *first == local => {
+                self.sent.pop_front().map(|(_, calls)| calls).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// How many own messages are not delivered yet.
+    pub(super) fn sent_messages(&self) -> usize {
+        self.sent.len()
     }
 
     /// The calls of an own message that is not delivered yet.
@@ -233,14 +255,11 @@ impl Calls {
         overdue
     }
 
-    fn take_all(&mut self) -> Vec<Dropped> {
-        self.deadlines.clear();
-        let open = std::mem::take(&mut self.open);
-        self.waiting.clear();
+    /// Ends all calls that wait to be multicast.
+    fn take_waiting(&mut self) -> Vec<CallId> {
+        let waiting: Vec<CallId> = std::mem::take(&mut self.waiting).into_keys().collect();
         self.waiting_bytes = 0;
-        let drop =
-            |(call, open): (CallId, Open)| Dropped { call, since: open.since, sent: open.sent };
-        open.into_iter().map(drop).collect()
+        waiting.into_iter().filter(|call| self.end(*call)).collect()
     }
 
     /// An operation that was not multicast never will be.

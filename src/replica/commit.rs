@@ -2,17 +2,16 @@
 
 use super::Replica;
 use crate::planted::planted;
-use crate::types::{MAX_REPLICAS, ReplicaId, Seq, ViewNumber};
+use crate::types::{MAX_REPLICAS, ReplicaId, Seq};
 use crate::wire::Chunk;
 
 impl Replica {
-    /// The log is durable through `through`: only now may it be acked.
-    pub(super) fn on_synced(&mut self, view: ViewNumber, through: Seq) {
-        if self.status.view().is_none_or(|ours| ours.number != view) {
-            return;
+    /// Takes in what is durable here as this replica's own ack, in a view whose beginning is durable.
+    pub(super) fn note_own_ack(&mut self) {
+        let durable = self.log.durable_through();
+        if self.status.view().is_some_and(|view| durable >= view.start) {
+            self.acks.note(self.me.id, durable);
         }
-        self.log.synced(through);
-        self.acks.note(self.me.id, self.log.durable_through());
     }
 
     /// A member's log is durable through `through`.
@@ -31,7 +30,17 @@ impl Replica {
     /// Tells all members how far the log is durable, if they were not told; and single ones, if they asked or are
     /// asked: once each, however often that was.
     pub(super) fn acknowledge(&mut self) {
-        let mut through = self.log.durable_through();
+        let Some(view) = self.status.view() else {
+            return;
+        };
+        // Before the view's beginning is durable there is nothing to ack in it.
+        let mut through = self.acks.of(self.me.id);
+        if planted!(self, AckBeforeSync) {
+            through = self.log.ordered_through();
+        }
+        if planted!(self, AckBeforeStart) {
+            through = self.log.durable_through().max(view.start);
+        }
         if planted!(self, AckUnheld) {
             through = self.order.highest_seq();
         }
@@ -73,6 +82,10 @@ impl Quorum {
 pub(super) struct Acks {
     quorum: Quorum,
     through: Vec<Seq>,
+    /// Who is a member.
+    members: Vec<bool>,
+    /// The last number before the view: all members hold it, or are about to.
+    before: Seq,
     /// The highest ack that was sent to all.
     announced_through: Seq,
     /// Who asked for this replica's ack, and whose ack this replica asks for.
@@ -81,10 +94,24 @@ pub(super) struct Acks {
 }
 
 impl Acks {
-    pub(super) fn new(quorum: Quorum) -> Self {
+    /// None yet, in a view of `members` that starts after `before`.
+    pub(super) fn new(
+        quorum: Quorum,
+        members: impl Iterator<Item = ReplicaId>,
+        before: Seq,
+    ) -> Self {
         let none = vec![false; quorum.replicas];
-        let through = vec![Seq(0); quorum.replicas];
-        Self { quorum, through, announced_through: Seq(0), owed: none.clone(), asked: none }
+        let mut is_member = none.clone();
+        members.for_each(|id| is_member[id.index()] = true);
+        Self {
+            quorum,
+            through: vec![Seq(0); quorum.replicas],
+            members: is_member,
+            before,
+            announced_through: Seq(0),
+            owed: none.clone(),
+            asked: none,
+        }
     }
 
     fn note(&mut self, replica: ReplicaId, through: Seq) {
@@ -97,6 +124,11 @@ impl Acks {
         self.through[replica.index()]
     }
 
+    /// The last number before the view.
+    pub(super) fn before(&self) -> Seq {
+        self.before
+    }
+
     /// The highest number that a quorum holds durably.
     pub(super) fn committed_through(&self) -> Seq {
         let mut sorted = [Seq(0); MAX_REPLICAS];
@@ -106,9 +138,15 @@ impl Acks {
         sorted[self.quorum.size() - 1]
     }
 
-    /// The highest number that all N hold durably.
+    /// The highest number that all N have acked.
     pub(super) fn stable_through(&self) -> Seq {
         self.through.iter().copied().min().expect("at least one replica")
+    }
+
+    /// The highest number that all members have acked, or will have once they are in the view.
+    pub(super) fn held_by_members(&self) -> Seq {
+        let members = self.through.iter().zip(&self.members).filter(|(_, member)| **member);
+        members.map(|(through, _)| *through).min().unwrap_or_default().max(self.before)
     }
 }
 
@@ -118,12 +156,13 @@ mod tests {
 
     #[test]
     fn a_majority_of_the_configured_commits_and_all_make_stable() {
-        let mut acks = Acks::new(Quorum::majority_of(5));
+        let mut acks = Acks::new(Quorum::majority_of(5), (0..4).map(ReplicaId), Seq(1));
         for (replica, through) in [(0, 9), (1, 7), (2, 5), (3, 2), (2, 4)] {
             acks.note(ReplicaId(replica), Seq(through));
         }
         assert_eq!(acks.committed_through(), Seq(5));
         assert_eq!(acks.stable_through(), Seq(0));
+        assert_eq!(acks.held_by_members(), Seq(2));
         assert_eq!(acks.of(ReplicaId(2)), Seq(5));
     }
 }

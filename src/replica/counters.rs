@@ -74,6 +74,24 @@ counters! {
     acks_asked_for,
     /// Views installed.
     views_installed,
+    /// Views proposed by this replica.
+    views_proposed,
+    /// PREPAREs declined because the present view works.
+    prepares_declined,
+    /// Promises sent.
+    promises_sent,
+    /// Entries dropped because the chosen log, or what others delivered, has others.
+    entries_dropped,
+    /// Entries fetched from others.
+    entries_fetched,
+    /// Entries sent to others that fetch.
+    entries_sent,
+    /// FETCH chunks sent.
+    fetches_sent,
+    /// INQUIRY chunks sent.
+    inquiries_sent,
+    /// What was told of views and logs that nobody tells who keeps the rules.
+    impossible_views,
     /// Calls refused because too many wait.
     calls_refused_overloaded,
     /// Calls refused because their deadline came.

@@ -1,18 +1,41 @@
-//! Who is heard: incarnations, silence and round trips, by the datagrams that arrive.
+//! Who is heard: incarnations, silence and round trips, by the datagrams that arrive; and who hears whom, by what the
+//! others say.
 
 use std::time::Duration;
 
 use super::Replica;
+use super::proposal::{bit, replica_id};
 use super::round_trip::RoundTrip;
-use crate::types::{Incarnation, Instant, ReplicaId, ViewNumber};
+use crate::types::{Incarnation, Instant, ReplicaId, Seq, ViewNumber};
 use crate::wire::{Chunk, Header, Heard};
+
+/// How many refused datagrams make evidence: a single one may be of a moment before the other was there.
+const REFUSALS: u32 = 2;
+
+/// Who was not heard for this long does not answer.
+const RECENT: Duration = Duration::from_secs(1);
+
+/// What a heartbeat says.
+pub(super) struct Heartbeat<'a> {
+    pub(super) sent_at: u32,
+    pub(super) delivered: Seq,
+    pub(super) leaving: bool,
+    pub(super) heard: &'a [Heard],
+}
 
 impl Replica {
     /// Tells every other replica that this one is there, whom it hears, and how long ago each heartbeat came.
     pub(super) fn send_heartbeats(&mut self, now: Instant) {
-        let heard = self.detector.heard(now);
-        self.outbox.for_all(Chunk::Heartbeat { sent_at: microseconds(now), heard });
+        let heartbeat = self.heartbeat(now);
+        self.outbox.for_all(heartbeat);
         self.counters.heartbeats_sent += 1;
+    }
+
+    /// What this replica says of itself now.
+    pub(super) fn heartbeat(&self, now: Instant) -> Chunk {
+        let (delivered, leaving) = (self.delivered_through, self.leaving);
+        let heard = self.detector.heard(now, self.config.silence);
+        Chunk::Heartbeat { sent_at: microseconds(now), delivered, leaving, heard }
     }
 
     /// Another replica is there.
@@ -20,14 +43,17 @@ impl Replica {
         &mut self,
         now: Instant,
         from: ReplicaId,
-        sent_at: u32,
-        heard: &[Heard],
+        heartbeat: &Heartbeat<'_>,
     ) {
-        let me = self.me;
-        let of_me = heard
-            .iter()
-            .find(|heard| (heard.replica, heard.incarnation) == (me.id, me.incarnation));
-        self.detector.on_heartbeat(now, from, sent_at, of_me);
+        if self.detector.on_heartbeat(now, (self.me.id, self.me.incarnation), from, heartbeat) {
+            self.view_attention = true;
+        }
+    }
+
+    /// The replicas that this one is connected to, itself included, in id order: each hears the other.
+    pub(super) fn connected(&self, now: Instant) -> Vec<ReplicaId> {
+        let set = self.detector.connected_set(now, self.config.silence);
+        (0..self.config.replicas).map(replica_id).filter(|id| set & bit(*id) != 0).collect()
     }
 }
 
@@ -36,11 +62,20 @@ impl Replica {
 struct Peer {
     /// Its incarnation, once it was heard.
     incarnation: Option<Incarnation>,
-    /// The view it was in when last heard.
+    /// The view it was in when last heard, and the highest that it had promised.
     view: ViewNumber,
+    promised: ViewNumber,
+    /// When it was last heard in another view than now, or first heard.
+    view_changed: Instant,
     last_heard: Instant,
-    /// Whether it has said that it hears this replica, in this life of both.
-    hears_me: bool,
+    /// How many datagrams to it came back refused since it was heard.
+    refusals: u32,
+    /// The replicas that it says it hears, by bit; this one among them only if it hears this life.
+    hears: u16,
+    /// How far it says it has delivered.
+    delivered: Seq,
+    /// Whether it says that it is about to stop.
+    leaving: bool,
     /// The `sent_at` of its last heartbeat, and when that came.
     last_heartbeat: Option<(u32, Instant)>,
     round_trip: RoundTrip,
@@ -52,6 +87,9 @@ pub(super) struct Detector {
     me: ReplicaId,
     peers: Vec<Peer>,
     round_trip: Duration,
+    highest_view: ViewNumber,
+    /// Round trips are not measured before this time: what arrives has waited here.
+    measures_from: Instant,
 }
 
 impl Detector {
@@ -60,33 +98,76 @@ impl Detector {
         let unheard = || Peer {
             incarnation: None,
             view: ViewNumber::NONE,
+            promised: ViewNumber::NONE,
+            view_changed: now,
             last_heard: now,
-            hears_me: false,
+            refusals: 0,
+            hears: 0,
+            delivered: Seq(0),
+            leaving: false,
             last_heartbeat: None,
             round_trip: RoundTrip::default(),
         };
         let peers = (0..replicas).map(|_| unheard()).collect();
-        Self { me, peers, round_trip: RoundTrip::default().bound() }
+        let round_trip = RoundTrip::default().bound();
+        let highest_view = ViewNumber::NONE;
+        Self { me, peers, round_trip, highest_view, measures_from: now }
     }
 
     /// A datagram of the replica in the header came. Its incarnation is at least the one known: the opener of
-    /// datagrams drops older ones.
-    pub(super) fn on_datagram(&mut self, now: Instant, header: &Header) {
+    /// datagrams drops older ones. Says whether it was started anew, or is in another view than before.
+    pub(super) fn on_datagram(&mut self, now: Instant, header: &Header) -> bool {
+        self.highest_view = self.highest_view.max(header.promised).max(header.view);
         let peer = &mut self.peers[header.sender.index()];
-        if peer.incarnation != Some(header.incarnation) {
+        let anew = peer.incarnation != Some(header.incarnation);
+        if anew {
             peer.incarnation = Some(header.incarnation);
-            peer.hears_me = false;
+            (peer.hears, peer.delivered, peer.leaving) = (0, Seq(0), false);
             peer.last_heartbeat = None;
         }
-        peer.view = header.view;
-        peer.last_heard = now;
+        // One that was overtaken says what was: promises only rise.
+        let moved = peer.view != header.view && (anew || peer.promised <= header.promised);
+        if anew || moved {
+            peer.view_changed = now;
+            peer.view = header.view;
+        }
+        peer.promised = if anew { header.promised } else { peer.promised.max(header.promised) };
+        (peer.last_heard, peer.refusals) = (now, 0);
+        anew || moved
     }
 
-    fn on_heartbeat(&mut self, now: Instant, from: ReplicaId, sent_at: u32, of_me: Option<&Heard>) {
+    /// Takes in what a heartbeat says; gives whether that may call for another view.
+    fn on_heartbeat(
+        &mut self,
+        now: Instant,
+        (me, life): (ReplicaId, Incarnation),
+        from: ReplicaId,
+        heartbeat: &Heartbeat<'_>,
+    ) -> bool {
+        let last = self.peers[from.index()].last_heartbeat;
+        if last.is_some_and(|(last, _)| heartbeat.sent_at.wrapping_sub(last) > u32::MAX / 2) {
+            // A later one overtook it.
+            return false;
+        }
+        let mut hears = 0;
+        for heard in heartbeat.heard {
+            let known = self.peers[heard.replica.index()].incarnation;
+            let present = if heard.replica == me { Some(life) } else { known };
+            if present.is_none_or(|present| present == heard.incarnation) {
+                hears |= bit(heard.replica);
+            }
+        }
+        let of_me =
+            heartbeat.heard.iter().find(|heard| (heard.replica, heard.incarnation) == (me, life));
         let peer = &mut self.peers[from.index()];
-        peer.last_heartbeat = Some((sent_at, now));
-        peer.hears_me = of_me.is_some();
-        if let Some(heard) = of_me {
+        let news = peer.hears != hears || peer.leaving != heartbeat.leaving;
+        peer.hears = hears;
+        peer.delivered = heartbeat.delivered;
+        peer.leaving = heartbeat.leaving;
+        peer.last_heartbeat = Some((heartbeat.sent_at, now));
+        if let Some(heard) = of_me
+            && self.measures_from <= now
+        {
             let total = microseconds(now).wrapping_sub(heard.echo);
             // A wrapped or implausible echo gives no sample.
             if let Some(measured) = total.checked_sub(heard.held_for)
@@ -94,14 +175,29 @@ impl Detector {
             {
                 peer.round_trip.sample(Duration::from_micros(measured.into()));
             }
-            let others =
-                self.peers.iter().enumerate().filter(|(index, _)| *index != self.me.index());
-            self.round_trip =
-                others.map(|(_, peer)| peer.round_trip.bound()).max().unwrap_or_default();
         }
+        // Of those that answer: the others' is of another time.
+        let answers = self
+            .others()
+            .filter(|(_, peer)| peer.hears & bit(me) != 0 && now.since(peer.last_heard) < RECENT);
+        let bounds = answers.map(|(_, peer)| peer.round_trip.bound());
+        self.round_trip = bounds.max().unwrap_or_else(|| RoundTrip::default().bound());
+        news
     }
 
-    /// The time after which an answer of the slowest other replica is overdue.
+    /// This replica stood still: what arrives next has waited for it, and says nothing of the network.
+    pub(super) fn stood_still(&mut self, measures_from: Instant) {
+        self.measures_from = measures_from;
+    }
+
+    /// A datagram to a replica came back refused. Gives whether it now counts as evidence.
+    pub(super) fn on_refused(&mut self, replica: ReplicaId) -> bool {
+        let refusals = &mut self.peers[replica.index()].refusals;
+        *refusals = refusals.saturating_add(1);
+        *refusals == REFUSALS
+    }
+
+    /// The time after which an answer is overdue, of the slowest replica that answers at all.
     pub(super) fn round_trip(&self) -> Duration {
         self.round_trip
     }
@@ -111,9 +207,14 @@ impl Detector {
         self.peers[replica.index()].round_trip
     }
 
-    fn heard(&self, now: Instant) -> Vec<Heard> {
-        let others = self.others();
-        others
+    /// The highest view number that anybody was heard to know.
+    pub(super) fn highest_view(&self) -> ViewNumber {
+        self.highest_view
+    }
+
+    fn heard(&self, now: Instant, silence: Duration) -> Vec<Heard> {
+        self.others()
+            .filter(|(_, peer)| peer.is_heard(now, silence))
             .filter_map(|(replica, peer)| {
                 let (echo, at) = peer.last_heartbeat?;
                 let held_for = u32::try_from(now.since(at).as_micros()).unwrap_or(u32::MAX);
@@ -127,15 +228,14 @@ impl Detector {
         peers.filter(|(replica, _)| *replica != self.me)
     }
 
-    /// How long ago another replica was last heard; none for this one.
+    /// How long ago another replica was last heard, or this one started; none for this one.
     pub(super) fn unheard_for(&self, replica: ReplicaId, now: Instant) -> Option<Duration> {
         (replica != self.me).then(|| now.since(self.peers[replica.index()].last_heard))
     }
 
     /// The other replicas that were never heard, or not for longer than `silence`.
     pub(super) fn silent(&self, now: Instant, silence: Duration) -> Vec<ReplicaId> {
-        let silent =
-            |peer: &Peer| peer.incarnation.is_none() || now.since(peer.last_heard) > silence;
+        let silent = |peer: &Peer| !peer.is_heard(now, silence);
         self.others().filter(|(_, peer)| silent(peer)).map(|(replica, _)| replica).collect()
     }
 
@@ -144,14 +244,112 @@ impl Detector {
         self.peers[replica.index()].incarnation
     }
 
-    /// Whether every other replica was in this view when last heard.
-    pub(super) fn all_others_are_in(&self, view: ViewNumber) -> bool {
-        self.others().all(|(_, peer)| peer.view == view)
+    /// The view that another replica said it is in.
+    pub(super) fn view_of(&self, replica: ReplicaId) -> ViewNumber {
+        self.peers[replica.index()].view
     }
 
-    /// Whether every other replica has said that it hears this life of this replica.
-    pub(super) fn all_others_hear_this_life(&self) -> bool {
-        self.others().all(|(_, peer)| peer.hears_me)
+    /// The highest view that another replica said it promised.
+    pub(super) fn promised_by(&self, replica: ReplicaId) -> ViewNumber {
+        self.peers[replica.index()].promised
+    }
+
+    /// Since when another replica is where it is.
+    pub(super) fn absent_since(&self, replica: ReplicaId) -> Instant {
+        self.peers[replica.index()].view_changed
+    }
+
+    /// How far another replica said it has delivered.
+    pub(super) fn delivered_by(&self, replica: ReplicaId) -> Seq {
+        self.peers[replica.index()].delivered
+    }
+
+    /// How far any member of a view said it has delivered.
+    pub(super) fn delivered_by_members(&self) -> Seq {
+        let members = self.others().filter(|(_, peer)| peer.view != ViewNumber::NONE);
+        members.map(|(_, peer)| peer.delivered).max().unwrap_or_default()
+    }
+
+    /// Whether another replica said that it is about to stop.
+    pub(super) fn is_leaving(&self, replica: ReplicaId) -> bool {
+        self.peers[replica.index()].leaving
+    }
+
+    /// Whether datagrams to another replica come back refused.
+    pub(super) fn is_refused(&self, replica: ReplicaId) -> bool {
+        self.peers[replica.index()].refusals >= REFUSALS
+    }
+
+    /// Whether another replica said that it hears this replica, in this life of both.
+    pub(super) fn hears_me(&self, replica: ReplicaId) -> bool {
+        self.peers[replica.index()].hears & bit(self.me) != 0
+    }
+
+    /// The replicas that another one says it hears.
+    pub(super) fn hears(&self, replica: ReplicaId) -> Vec<ReplicaId> {
+        let hears = self.peers[replica.index()].hears;
+        (0..self.peers.len()).map(replica_id).filter(|id| hears & bit(*id) != 0).collect()
+    }
+
+    /// Who is heard and in a view of its own.
+    pub(super) fn members_heard(&self, now: Instant, silence: Duration) -> Vec<ReplicaId> {
+        let member = |peer: &Peer| peer.is_heard(now, silence) && peer.view != ViewNumber::NONE;
+        self.others().filter(|(_, peer)| member(peer)).map(|(id, _)| id).collect()
+    }
+
+    /// Whether a member of a view is heard that promised no other one.
+    pub(super) fn hears_member(&self, now: Instant, silence: Duration) -> bool {
+        let working = |peer: &Peer| peer.view != ViewNumber::NONE && peer.promised == peer.view;
+        self.others().any(|(_, peer)| peer.is_heard(now, silence) && working(peer))
+    }
+
+    /// The replicas that this one is connected to, by bit, itself included: each hears the other.
+    fn connected_set(&self, now: Instant, silence: Duration) -> u16 {
+        let connected = |peer: &Peer| peer.is_heard(now, silence) && peer.hears & bit(self.me) != 0;
+        let others = self.others().filter(|(_, peer)| connected(peer));
+        others.fold(bit(self.me), |set, (id, _)| set | bit(id))
+    }
+
+    /// The largest set of replicas that are all connected to each other, as far as is heard here, by bit, out of `among`;
+    /// the one of lowest ids, where there are several. Empty, where none has `quorum` replicas.
+    pub(super) fn best_set(
+        &self,
+        among: u16,
+        now: Instant,
+        silence: Duration,
+        quorum: usize,
+    ) -> u16 {
+        let heard = |id: usize| id == self.me.index() || self.peers[id].is_heard(now, silence);
+        let mut hears = [0_u16; 16];
+        for id in (0..self.peers.len()).filter(|id| heard(*id)) {
+            hears[id] = if id == self.me.index() {
+                self.others()
+                    .filter(|(_, peer)| peer.is_heard(now, silence))
+                    .fold(0, |set, (id, _)| set | bit(id))
+            } else {
+                self.peers[id].hears
+            };
+        }
+        let connected = |set: u16| {
+            (0..self.peers.len()).filter(|id| set & 1 << id != 0).all(|id| {
+                let others = set & !(1 << id);
+                hears[id] & others == others && heard(id)
+            })
+        };
+        let sets = 1..1_u16 << self.peers.len();
+        sets.filter(|set| set & !among == 0)
+            .filter(|set| set.count_ones() as usize >= quorum && connected(*set))
+            // Of two sets the one with the lower ids has the greater reversed bits.
+            .max_by_key(|set| (set.count_ones(), set.reverse_bits()))
+            .unwrap_or(0)
+    }
+}
+
+impl Peer {
+    fn is_heard(&self, now: Instant, silence: Duration) -> bool {
+        self.incarnation.is_some()
+            && self.refusals < REFUSALS
+            && now.since(self.last_heard) <= silence
     }
 }
 

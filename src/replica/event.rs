@@ -4,25 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::entry::Record;
 use crate::queue::{Executed, Operation};
-use crate::types::{Instant, MessageName, ReplicaId, Seq, ViewNumber};
+use crate::types::{Instant, ReplicaId};
 
 /// A call that waits for its answer, named by the runtime; never used twice in one life of a replica.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct CallId(pub u64);
-
-/// A numbered message in the log.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Entry {
-    /// Its sequence number.
-    pub seq: Seq,
-    /// The view in which it was numbered.
-    pub view: ViewNumber,
-    /// The message.
-    pub name: MessageName,
-    /// The message's operations.
-    pub payload: Bytes,
-}
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -38,13 +26,18 @@ pub enum Event {
     },
     /// A datagram arrived; nothing of it is trusted yet.
     Datagram(Bytes),
-    /// All entries up to this one, appended in `view`, are durable here.
+    /// The first so many of this life's [`Effect::Write`]s are durable here.
     Synced {
-        /// The view in which the last of them was appended.
-        view: ViewNumber,
-        /// The last of them.
-        through: Seq,
+        /// How many; never fewer than before.
+        writes: u64,
     },
+    /// Storage has no room for what was to be written and tries again (true), or has room again (false). Nothing that
+    /// was to be written is lost.
+    StorageFull(bool),
+    /// A datagram to this replica came back refused: nobody listens there. Evidence, never more.
+    Refused(ReplicaId),
+    /// This replica is to stop: it leaves the view in order, so that nobody waits for a timeout.
+    Leave,
     /// The time that `next_timeout` named has come (or passed; being early does no harm).
     Timeout,
 }
@@ -59,8 +52,8 @@ pub enum Effect {
         /// The sealed bytes.
         datagram: Bytes,
     },
-    /// Append an entry to the durable log; answer with [`Event::Synced`] once it is durable.
-    Append(Entry),
+    /// Write a record to storage, after all earlier ones; answer with [`Event::Synced`] once it is durable.
+    Write(Record),
     /// Answer a call.
     Answer {
         /// The call; it waits no longer.
@@ -78,6 +71,8 @@ pub enum Refusal {
         /// How many may wait.
         limit: usize,
     },
+    /// Storage has no room left, and every operation takes some. Nothing was executed.
+    StorageFull,
     /// The call's deadline came first.
     DeadlineExceeded {
         /// Whether the operation was multicast: then it may be executed still, or was.
@@ -99,12 +94,15 @@ pub enum Refusal {
 }
 
 /// Why a replica cannot answer at all.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Unavailable {
     /// It is in no view (yet).
     NoView,
-    /// Its view has lost a member that nothing can replace: the view cannot go on.
-    ViewBroken,
+    /// It cannot reach a majority of the replicas.
+    NoMajority {
+        /// Whom it reaches, itself included, in id order.
+        reachable: Vec<ReplicaId>,
+    },
     /// It is stopping.
     ShuttingDown,
 }

@@ -3,6 +3,7 @@
 
 use super::Replica;
 use super::backoff::Backoff;
+use crate::entry::Body;
 use crate::planted::planted;
 use crate::types::{Instant, LocalSeq, ReplicaId, Seq};
 use crate::wire::Chunk;
@@ -44,6 +45,9 @@ impl Handover {
 impl Replica {
     /// Starts and stops the waits by what has come to pass.
     pub(super) fn watch_handovers(&mut self, now: Instant) {
+        if self.status.view().is_none() {
+            return;
+        }
         let due = now + self.detector.round_trip();
         let highest = self.order.highest_seq();
         let oldest = self.oldest_unnumbered().map(|local| (local, highest));
@@ -61,7 +65,7 @@ impl Replica {
         let past = |through: Seq| (through < ordered).then(|| through.next());
         let undelivered = past(self.delivered_through);
         watch(&mut self.handover.undelivered, &mut self.handover.undelivered_seq, undelivered, due);
-        let unstable = past(self.acks.stable_through());
+        let unstable = past(self.acks.held_by_members());
         watch(&mut self.handover.unstable, &mut self.handover.unstable_seq, unstable, due);
     }
 
@@ -109,11 +113,15 @@ impl Replica {
             return;
         };
         let (first, names) = self.numberings_up_to(seq);
-        let own = self.log.get(seq).filter(|entry| entry.name.origin == self.me.id).cloned();
+        let own = self.log.get(seq).and_then(|entry| match &entry.body {
+            Body::Message { name, payload } if name.origin == self.me.id => {
+                Some((*name, payload.clone()))
+            }
+            _ => None,
+        });
         for to in self.lacking_ack_of(seq) {
             self.counters.handovers_resent += 1;
-            if let Some(entry) = &own {
-                let (name, payload) = (entry.name, entry.payload.clone());
+            if let Some((name, payload)) = own.clone() {
                 self.outbox.for_one(to, Chunk::Data { name, payload });
             }
             self.outbox.for_one(to, Chunk::Sequence { first, names: names.clone() });

@@ -4,10 +4,12 @@
 use bytes::Bytes;
 
 use super::Replica;
+use super::detector::Heartbeat;
 use super::event::Effect;
 use super::messages::Arrival;
+use super::status::{Status, Told};
 use super::view::View;
-use crate::types::{Instant, MessageName, ReplicaId, ViewNumber};
+use crate::types::{Instant, Member, MessageName, ReplicaId, ViewNumber};
 use crate::wire::{self, Chunk, Dropped, Header};
 
 impl Replica {
@@ -19,17 +21,12 @@ impl Replica {
         };
         self.counters.datagrams_accepted += 1;
         let header = datagram.header;
-        self.detector.on_datagram(now, &header);
-        let mut in_view = self.judge_view(now, &header, effects);
+        self.view_attention |= self.detector.on_datagram(now, &header);
+        self.judge_view(now, &header);
         for chunk in datagram.chunks {
-            if let Chunk::NewView { number, members, start } = chunk {
-                self.on_new_view(now, View { number, members, start });
-                in_view = self.judge_view(now, &header, effects);
-            } else {
-                self.on_chunk(now, &header, in_view, chunk);
-            }
+            self.on_chunk(now, &header, chunk, effects);
         }
-        if in_view {
+        if self.is_in_view(&header) {
             self.order.note_highest(header.highest_seq, self.known_window());
             self.messages.note_highest(header.sender, header.highest_local);
         }
@@ -44,33 +41,63 @@ impl Replica {
         }
     }
 
-    /// Whether the datagram's chunks of the ring are for this replica: sender and receiver are in the same view, the
-    /// sender in the life that the view names.
-    fn judge_view(&mut self, now: Instant, header: &Header, effects: &mut Vec<Effect>) -> bool {
-        let Some(view) = self.status.view() else {
-            return false;
-        };
-        if view.incarnation_of(header.sender).is_none_or(|named| named < header.incarnation) {
-            self.on_lost_member(now, header.sender, effects);
-            return false;
+    /// Leaves a view that is past.
+    fn judge_view(&mut self, now: Instant, header: &Header) {
+        if header.view > self.promised {
+            // A majority promised that view, and this replica is not among them: its own can deliver nothing more.
+            let learns = matches!(self.status, Status::Outside(_));
+            if !learns {
+                self.enter_outside(now, &format!("{} is in view {}", header.sender, header.view));
+            }
         }
-        if header.view == ViewNumber::NONE {
-            self.outbox.new_view_for(header.sender);
-            return false;
-        }
-        let same = view.number == header.view;
-        if !same {
+        if self
+            .status
+            .view()
+            .is_some_and(|view| header.view != view.number && header.view != ViewNumber::NONE)
+        {
             self.counters.datagrams_of_other_views += 1;
         }
-        same
     }
 
-    fn on_chunk(&mut self, now: Instant, header: &Header, in_view: bool, chunk: Chunk) {
+    /// Tells the sender of the view that it lacks. By its heartbeats alone: two that install a view would tell each other
+    /// without end.
+    fn tell_who_lacks_view(&mut self, header: &Header) {
+        let told = self.status.told().map(|told| told.view.number);
+        if told.is_some_and(|told| header.view != told && header.promised == told) {
+            self.outbox.new_view_for(header.sender);
+        }
+    }
+
+    /// Whether the datagram's chunks of the ring are for this replica: sender and receiver are in the same view, the
+    /// sender in the life that the view names.
+    fn is_in_view(&self, header: &Header) -> bool {
+        self.status.view().is_some_and(|view| {
+            view.number == header.view && view.contains(header.sender, header.incarnation)
+        })
+    }
+
+    fn on_chunk(&mut self, now: Instant, header: &Header, chunk: Chunk, effects: &mut Vec<Effect>) {
         let from = header.sender;
+        let sender = Member { id: from, incarnation: header.incarnation };
         match chunk {
-            Chunk::Heartbeat { sent_at, heard } => self.on_heartbeat(now, from, sent_at, &heard),
-            _ if !in_view => {}
-            Chunk::NewView { .. } => unreachable!("judged with the header"),
+            Chunk::Heartbeat { sent_at, delivered, leaving, heard } => {
+                let heartbeat = Heartbeat { sent_at, delivered, leaving, heard: &heard };
+                self.on_heartbeat(now, from, &heartbeat);
+                self.tell_who_lacks_view(header);
+            }
+            Chunk::Prepare { number } => self.on_prepare(now, sender, number, effects),
+            Chunk::Promise { number, log } => self.on_promise(now, sender, number, log, effects),
+            Chunk::NewView { number, members, start, source, boundaries } => {
+                let view = View { number, members, start };
+                self.on_new_view(now, Told { view, source, boundaries }, effects);
+            }
+            Chunk::Fetch { from: first, to } => self.on_fetch(now, from, first, to),
+            Chunk::Entry(entry) => self.on_entry(now, from, entry, effects),
+            Chunk::Inquiry { from: first } => self.on_inquiry(from, first),
+            Chunk::Summary { through, boundaries } => {
+                self.on_summary(now, (from, header.view), through, &boundaries, effects);
+            }
+            _ if !self.is_in_view(header) => {}
             Chunk::Data { name, payload } => self.on_data(name, payload),
             Chunk::Sequence { first, names } => self.on_sequence(first, &names),
             Chunk::Ack { through, reply } => self.on_ack(from, through, reply),

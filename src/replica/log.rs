@@ -1,18 +1,26 @@
-//! The log as it is in memory: numbered messages in order, without gaps, kept until no member can ask for them.
+//! The log as it is in memory: entries in order, without gaps. What storage has of it beyond that is behind
+//! `trimmed_through`, and delivered.
 
 use std::collections::VecDeque;
 
-use super::event::Entry;
-use crate::types::Seq;
+use super::boundaries::Boundaries;
+use super::last_names::LastNames;
+use crate::entry::Entry;
+use crate::types::{Seq, ViewNumber};
 
 /// Entries `trimmed_through + 1 ..= ordered_through`.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     entries: VecDeque<Entry>,
+    /// What the entries take in memory, roughly, in bytes.
+    memory: usize,
     /// Entries through this one are no longer held in memory.
     trimmed_through: Seq,
     /// Entries through this one are durable here: what an ack says.
     durable_through: Seq,
+    boundaries: Boundaries,
+    /// Each origin's last message in the log.
+    last_names: LastNames,
 }
 
 impl Log {
@@ -31,10 +39,55 @@ impl Log {
         self.trimmed_through
     }
 
+    /// What the entries in memory take, roughly, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// The last entry's view; `NONE` for an empty log.
+    pub(super) fn last_view(&self) -> ViewNumber {
+        self.boundaries.last_view()
+    }
+
+    /// Where views begin in the log.
+    pub(super) fn boundaries(&self) -> &Boundaries {
+        &self.boundaries
+    }
+
+    /// Each origin's last message in the log.
+    pub(super) fn last_names(&self) -> &LastNames {
+        &self.last_names
+    }
+
     /// Appends the next entry.
     pub(super) fn append(&mut self, entry: Entry) {
         assert_eq!(entry.seq, self.ordered_through().next(), "the log has no gaps");
+        assert!(entry.view >= self.last_view(), "views in a log rise");
+        self.boundaries.append(entry.seq, entry.view);
+        if let Some(name) = entry.name() {
+            self.last_names.note(name);
+        }
+        self.memory += entry.memory();
         self.entries.push_back(entry);
+    }
+
+    /// Drops all entries past `after`. `delivered` are the last names as of the last delivered entry, which stays.
+    pub(super) fn drop_after(&mut self, after: Seq, delivered: (Seq, &LastNames)) {
+        let (delivered_through, delivered_names) = delivered;
+        assert!(after >= delivered_through, "what is delivered is never dropped");
+        while self.ordered_through() > after {
+            let dropped = self.entries.pop_back().expect("what is not delivered is in memory");
+            self.memory -= dropped.memory();
+        }
+        self.durable_through = self.durable_through.min(after);
+        self.boundaries.drop_after(after);
+        self.last_names = delivered_names.clone();
+        for seq in delivered_through.0 + 1..=after.0 {
+            let entry = self.get(Seq(seq)).expect("what is not delivered is in memory");
+            if let Some(name) = entry.name() {
+                self.last_names.note(name);
+            }
+        }
     }
 
     /// An entry that is held.
@@ -50,10 +103,13 @@ impl Log {
     }
 
     /// Lets go of the first entry.
-    pub(super) fn trim_first(&mut self) -> Option<Entry> {
-        let first = self.entries.pop_front()?;
+    pub(super) fn trim_first(&mut self) {
+        let Some(first) = self.entries.pop_front() else {
+            return;
+        };
         assert!(first.seq <= self.durable_through, "what is trimmed is durable");
+        self.memory -= first.memory();
         self.trimmed_through = first.seq;
-        Some(first)
+        self.boundaries.trim(first.seq);
     }
 }

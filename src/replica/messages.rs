@@ -49,6 +49,30 @@ impl Messages {
         Self { origins: (0..replicas).map(|_| none()).collect(), window }
     }
 
+    /// Begins anew for a view: the origin's messages through `past` are past need. What is held of later ones stays, if
+    /// `keep`: the origin is in the same incarnation.
+    pub(super) fn begin(&mut self, origin: ReplicaId, past: LocalSeq, keep: bool) {
+        let window = self.window;
+        let messages = &mut self.origins[origin.index()];
+        let back = messages.trimmed_through.0.saturating_sub(past.0);
+        if !keep || back > window {
+            (messages.highest, messages.held) = (past, VecDeque::new());
+        } else if back > 0 {
+            // Entries were dropped: messages that were numbered are not any more, and wanted again.
+            for _ in 0..back {
+                messages.held.push_front(None);
+            }
+        } else {
+            let forward =
+                usize::try_from(past.0 - messages.trimmed_through.0).unwrap_or(usize::MAX);
+            messages.held.drain(..forward.min(messages.held.len()));
+        }
+        messages.trimmed_through = past;
+        messages.highest = messages.highest.max(past);
+        messages.received_through = past;
+        messages.receive();
+    }
+
     /// Takes a message in. `next` is the origin's next one to be numbered: the window counts from there.
     pub(super) fn insert(
         &mut self,
@@ -75,9 +99,7 @@ impl Messages {
         }
         messages.held[place] = Some(payload);
         messages.highest = messages.highest.max(local);
-        while messages.get(messages.received_through.next()).is_some() {
-            messages.received_through = messages.received_through.next();
-        }
+        messages.receive();
         Arrival::New
     }
 
@@ -95,10 +117,17 @@ impl Messages {
     /// Forgets the origin's messages through `local`: nobody needs them.
     pub(super) fn trim(&mut self, origin: ReplicaId, local: LocalSeq) {
         let messages = &mut self.origins[origin.index()];
-        while messages.trimmed_through < local {
-            assert!(messages.held.pop_front().flatten().is_some(), "a trimmed message was held");
-            messages.trimmed_through = messages.trimmed_through.next();
+        let past = local.0.saturating_sub(messages.trimmed_through.0);
+        if past == 0 {
+            return;
         }
+        // All of them are held, unless a member lied about what has a number: then it may be any.
+        let held = usize::try_from(past).unwrap_or(usize::MAX).min(messages.held.len());
+        messages.held.drain(..held);
+        messages.trimmed_through = local;
+        messages.received_through = messages.received_through.max(local);
+        messages.highest = messages.highest.max(local);
+        messages.receive();
     }
 
     /// The origin's messages that were sent and are not held, at most `most`, lowest first.
@@ -129,6 +158,13 @@ impl Messages {
 }
 
 impl Origin {
+    /// Moves `received_through` past what is held without a gap.
+    fn receive(&mut self) {
+        while self.get(self.received_through.next()).is_some() {
+            self.received_through = self.received_through.next();
+        }
+    }
+
     fn get(&self, local: LocalSeq) -> Option<&Bytes> {
         let place = local.0.checked_sub(self.trimmed_through.0 + 1)?;
         self.held.get(usize::try_from(place).ok()?)?.as_ref()

@@ -1,11 +1,11 @@
-//! A replica without its socket, disk and clock: the protocol of the ring.
+//! A replica without its socket, disk and clock: the protocol of the ring and of its views.
 //!
-//! Events go in by [`Replica::handle`], as many as are there; [`Replica::settle`] does what follows from them; then
-//! [`Replica::send`], once, packs all that is to be said into datagrams. Where something becomes durable at once,
-//! its `Event::Synced` goes in before `send`, after another `settle`, and the ack shares a datagram with the rest. The
-//! effects are to be carried out in their order. None of the three can fail: what comes from outside and makes no
-//! sense is counted and dropped; a broken invariant panics. Time is an argument, jitter is seeded by one: the
-//! same events at the same times give the same effects, to the byte.
+//! First [`Replica::replay`] takes in what storage holds. Then events go in by [`Replica::handle`], as many as are there;
+//! [`Replica::settle`] does what follows from them; then [`Replica::send`], once, packs all that is to be said into
+//! datagrams. Where something becomes durable at once, its `Event::Synced` goes in before `send`, after another
+//! `settle`, and the ack shares a datagram with the rest. The effects are to be carried out in their order. None of
+//! these can fail: what comes from outside and makes no sense is counted and dropped; a broken invariant panics. Time is
+//! an argument, jitter is seeded by one: the same events at the same times give the same effects, to the byte.
 //!
 //! One operation, end to end:
 //!
@@ -13,13 +13,24 @@
 //! calls      Event::Call: the operation waits
 //! multicast  waiting operations become a message                       -> DATA
 //! order      the member whose turn it is gives the message its number  -> SEQUENCE
-//! log        numbered and held: appended                               -> Effect::Append, Event::Synced
+//! log        numbered and held: appended                               -> Effect::Write, Event::Synced
 //! commit     durable: acked; a majority of N acked: committed          -> ACK
 //! deliver    committed and next: applied to the queues                 -> Effect::Answer
 //! ```
 //!
-//! Beside the path: `messages` holds what arrived, `repair` and `resend` make losses good, `handover` repeats what
-//! nobody can ask for, `detector` hears the others, `formation` makes the first view.
+//! One change of view:
+//!
+//! ```text
+//! suspicion  a member is suspected, or a replica wants to join
+//! proposal   one replica proposes a view                               -> PREPARE
+//! promise    the others promise, durably, and tell of their logs       -> PROMISE
+//! proposal   the greatest log of a majority is chosen                  -> NEWVIEW
+//! install    what is not in it is dropped, what is lacking is fetched  -> FETCH, ENTRY
+//! status     the view's own entry is appended: a member
+//! ```
+//!
+//! Beside them: `messages` holds what arrived, `repair` and `resend` make losses good, `handover` repeats what nobody
+//! can ask for, `detector` hears the others, `catch_up` teaches those outside.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -33,6 +44,7 @@ mod order;
 mod log;
 
 mod commit;
+mod durability;
 
 mod deliver;
 
@@ -44,7 +56,17 @@ mod resend;
 
 // Who takes part.
 mod detector;
-mod formation;
+mod suspicion;
+
+mod proposal;
+
+mod promise;
+
+mod install;
+
+mod catch_up;
+mod fetch;
+
 mod status;
 mod view;
 
@@ -53,29 +75,39 @@ mod intake;
 mod outbox;
 
 mod backoff;
+mod boundaries;
 mod counters;
+mod last_names;
+mod report;
 mod round_trip;
 
 pub use counters::Counters;
-pub use event::{CallId, Effect, Entry, Event, Readiness, Refusal, Unavailable};
+pub use event::{CallId, Effect, Event, Readiness, Refusal, Unavailable};
+pub use report::{Marks, PeerReport, Report};
 pub use view::View;
 
 use self::backoff::Jitter;
 use self::calls::Calls;
+use self::catch_up::Learner;
 use self::commit::{Acks, Quorum};
 use self::detector::Detector;
+use self::durability::Writes;
 use self::handover::Handover;
+use self::last_names::LastNames;
 use self::log::Log;
 use self::messages::Messages;
 use self::order::Order;
 use self::outbox::Outbox;
+use self::proposal::{Readmission, Wish};
 use self::repair::Repair;
 use self::resend::Resend;
 use self::status::Status;
+use self::suspicion::Stall;
 use crate::config::Config;
+use crate::entry::Record;
 use crate::planted::planted;
 use crate::queue::{Limits, Queues};
-use crate::types::{Incarnation, Instant, LocalSeq, Member, ReplicaId, Seq};
+use crate::types::{Incarnation, Instant, LocalSeq, Member, ReplicaId, Seq, ViewNumber};
 use crate::wire::{ClusterKey, Opener, Sealer};
 
 /// A replica without its socket, disk and clock.
@@ -83,30 +115,49 @@ pub struct Replica {
     config: Config,
     me: Member,
     quorum: Quorum,
-    /// How many views this life has proposed.
-    proposals: u64,
     sealer: Sealer,
     opener: Opener,
     jitter: Jitter,
+
     status: Status,
+    status_since: Instant,
+    /// Invariant: it never goes down, and it is at least the present view's number.
+    promised: ViewNumber,
     readiness: Readiness,
+    readiness_since: Instant,
+    /// Whether it is to stop.
+    leaving: bool,
+    storage_full: bool,
 
     calls: Calls,
     /// The last own message; 0 before the first.
     last_local: LocalSeq,
     messages: Messages,
+    /// Whose messages are held, by origin.
+    message_lives: Vec<Option<Incarnation>>,
+    /// The messages of entries through this one are past need.
+    messages_trimmed_through: Seq,
     order: Order,
     log: Log,
+    writes: Writes,
     acks: Acks,
     /// Invariant: at most what is committed, and at most what is ordered.
     delivered_through: Seq,
+    /// Each origin's last delivered message.
+    delivered_names: LastNames,
     queues: Queues,
 
     repair: Repair,
     resend: Resend,
     handover: Handover,
+
     detector: Detector,
     heartbeat_due: Instant,
+    stall: Stall,
+    wish: Wish,
+    readmission: Vec<Readmission>,
+    /// Something happened that may call for another view.
+    view_attention: bool,
 
     outbox: Outbox,
     counters: Counters,
@@ -123,28 +174,41 @@ impl Replica {
     ) -> Self {
         let (id, replicas) = (config.id, config.replicas);
         let quorum = Quorum::majority_of(replicas);
+        let message_window = config.unnumbered_window + known_window(&config);
         let mut replica = Self {
             me: Member { id, incarnation },
             quorum,
-            proposals: 0,
             sealer: Sealer::new(key, id, incarnation),
             opener: Opener::new(key, id, replicas),
             jitter: Jitter::new(seed),
-            status: Status::Outside,
+            status: Status::Outside(Learner::default()),
+            status_since: now,
+            promised: ViewNumber::NONE,
             readiness: Readiness::NotReady("starting".to_owned()),
+            readiness_since: now,
+            leaving: false,
+            storage_full: false,
             calls: Calls::default(),
             last_local: LocalSeq(0),
-            messages: Messages::new(replicas, 0),
-            order: Order::new(id, replicas),
+            messages: Messages::new(replicas, message_window),
+            message_lives: vec![None; replicas],
+            messages_trimmed_through: Seq(0),
+            order: Order::new(id, Seq(0), &vec![LocalSeq(0); replicas]),
             log: Log::default(),
-            acks: Acks::new(quorum),
+            writes: Writes::default(),
+            acks: Acks::new(quorum, std::iter::empty(), Seq(0)),
             delivered_through: Seq(0),
+            delivered_names: LastNames::default(),
             queues: Queues::new(Limits::DEFAULT),
             repair: Repair::default(),
             resend: Resend::default(),
             handover: Handover::default(),
             detector: Detector::new(id, replicas, now),
             heartbeat_due: now,
+            stall: Stall::default(),
+            wish: Wish::default(),
+            readmission: vec![Readmission::default(); replicas],
+            view_attention: true,
             outbox: Outbox::new(replicas),
             counters: Counters::default(),
             config,
@@ -157,23 +221,66 @@ impl Replica {
         replica
     }
 
+    /// Takes in a record that storage held, and holds durably, when this life began: all of them, in their order, before
+    /// any event.
+    ///
+    /// # Panics
+    /// When the records contradict each other, which storage has checked.
+    pub fn replay(&mut self, record: Record) {
+        assert_eq!(self.writes.last(), 0, "a life begins with what storage holds");
+        match record {
+            Record::Append(entry) => {
+                let seq = entry.seq;
+                self.log.append(entry);
+                self.log.synced(seq);
+            }
+            Record::Drop { after } => {
+                self.log.drop_after(after, (self.delivered_through, &self.delivered_names));
+            }
+            Record::Promise(view) => {
+                assert!(view > self.promised, "promises rise");
+                self.promised = view;
+            }
+            Record::Delivered(through) => {
+                self.deliver_through(through, &mut Vec::new());
+                self.writes.knows_delivered(through);
+                self.trim();
+            }
+        }
+    }
+
     /// Takes one event in. What follows from it comes with the next [`Self::settle`].
     pub fn handle(&mut self, now: Instant, event: Event, effects: &mut Vec<Effect>) {
+        if now.since(self.heartbeat_due) > self.config.silence / 2 {
+            self.detector.stood_still(now + self.config.heartbeat_interval * 4);
+        }
         match event {
             Event::Call { call, operation, deadline } => {
                 self.on_call(now, call, operation, deadline, effects);
             }
             Event::Datagram(bytes) => self.on_datagram(now, &bytes, effects),
-            Event::Synced { view, through } => self.on_synced(view, through),
+            Event::Synced { writes } => self.on_synced(now, writes, effects),
+            Event::StorageFull(full) => {
+                self.storage_full = full;
+                self.assess_readiness(now);
+            }
+            Event::Refused(replica) => self.view_attention |= self.detector.on_refused(replica),
+            Event::Leave => self.on_leave(now),
             Event::Timeout => self.on_timeout(now, effects),
         }
     }
 
     /// Does what follows from the events so far, all but sending: numbers, appends, delivers.
     pub fn settle(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        self.propose_first_view(now);
-        self.complete_view(now);
+        if self.view_attention {
+            self.assess_readiness(now);
+            self.consider_proposing(now, effects);
+        }
+        let before = self.writes.last();
         while self.deliver(effects) | self.advance(now, effects) | self.pack_message() {}
+        if self.writes.last() > before {
+            self.write_delivered(effects);
+        }
         self.trim();
         self.assert_invariants();
     }
@@ -182,6 +289,9 @@ impl Replica {
     pub fn send(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         self.watch_for_gaps(now);
         self.watch_handovers(now);
+        self.watch_learner(now);
+        self.inquire(now);
+        self.ask_for_entries(now);
         self.acknowledge();
         self.empty_outbox(effects);
         self.assert_invariants();
@@ -190,9 +300,16 @@ impl Replica {
     fn on_timeout(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         if self.heartbeat_due <= now {
             self.heartbeat_due = now + self.config.heartbeat_interval;
+            self.watch_stall(now);
             self.assess_readiness(now);
+            self.refuse_unsent_calls(now, effects);
+            self.consider_proposing(now, effects);
+            self.write_delivered(effects);
             self.send_heartbeats(now);
+        } else if self.wish.due().is_some_and(|due| due <= now) {
+            self.consider_proposing(now, effects);
         }
+        self.watch_proposal(now, effects);
         self.ask_for_missing(now);
         self.repeat_handovers(now);
         self.refuse_overdue_calls(now, effects);
@@ -200,8 +317,33 @@ impl Replica {
 
     /// When [`Event::Timeout`] is due next.
     pub fn next_timeout(&self) -> Instant {
-        let others = [self.repair.due(), self.handover.due(), self.calls.first_deadline()];
+        let proposal = match &self.status {
+            Status::Changing(change) => change.proposal.as_ref().and_then(|own| own.due()),
+            _ => None,
+        };
+        let others = [
+            self.repair.due(),
+            self.handover.due(),
+            self.calls.first_deadline(),
+            self.wish.due(),
+            self.fetch_due(),
+            proposal,
+        ];
         others.into_iter().flatten().fold(self.heartbeat_due, Instant::min)
+    }
+
+    /// It is to stop: the others hear of it at once, and go on without it.
+    fn on_leave(&mut self, now: Instant) {
+        self.leaving = true;
+        self.heartbeat_due = now;
+        self.assess_readiness(now);
+    }
+
+    /// Whether it has left, after [`Event::Leave`]: no view needs it any more, or none can be formed without it.
+    pub fn has_left(&self, now: Instant) -> bool {
+        let others = self.connected(now).into_iter().filter(|id| *id != self.me.id);
+        let staying = others.filter(|id| !self.detector.is_leaving(*id)).count();
+        self.leaving && (matches!(self.status, Status::Outside(_)) || staying < self.quorum.size())
     }
 
     /// Whether calls can be answered; judged at each heartbeat.
@@ -229,9 +371,9 @@ impl Replica {
         self.status.view()
     }
 
-    /// Whether the view has lost a member and can never go on.
-    pub fn view_is_broken(&self) -> bool {
-        matches!(self.status, Status::Member { broken: Some(_), .. })
+    /// The highest view number that this replica promised.
+    pub fn promised(&self) -> ViewNumber {
+        self.promised
     }
 
     /// The last delivered sequence number.
@@ -246,31 +388,30 @@ impl Replica {
 
     /// How far the log goes and what is known of acks, for people.
     pub fn watermarks(&self) -> String {
+        let Marks { delivered, committed, durable, ordered, highest, stable, trimmed } =
+            self.marks();
         format!(
-            "highest {} ordered {} durable {} committed {} stable {} delivered {} trimmed {} unnumbered {}",
-            self.order.highest_seq(),
-            self.log.ordered_through(),
-            self.log.durable_through(),
-            self.acks.committed_through(),
-            self.acks.stable_through(),
-            self.delivered_through,
-            self.log.trimmed_through(),
+            "highest {highest} ordered {ordered} durable {durable} committed {committed} stable {stable} \
+             delivered {delivered} trimmed {trimmed} unnumbered {}",
             self.unnumbered()
         )
     }
 
-    /// What must hold after each step, cheap enough to be asserted in release builds too.
     fn assert_invariants(&self) {
         let (ordered, durable) = (self.log.ordered_through(), self.log.durable_through());
         assert!(self.delivered_through <= ordered, "only what is held is delivered");
         assert!(durable <= ordered, "only what is held is durable");
-        assert!(self.acks.of(self.me.id) <= durable, "only what is durable is acked");
+        assert!(
+            self.status.view().is_none() || self.acks.of(self.me.id) <= durable,
+            "only what is durable is acked"
+        );
         assert!(
             self.log.trimmed_through() <= self.delivered_through,
             "only what is delivered is trimmed"
         );
-        let past_log = self.last_local.next().0 - self.order.next_local(self.me.id).0;
-        assert!(past_log <= self.message_window(), "the multicast window bounds");
+        assert!(self.status.view_number() <= self.promised, "a view was promised");
+        let sent = self.calls.sent_messages() as u64;
+        assert!(sent <= self.message_window(), "the multicast window bounds");
         assert!(
             self.calls.waiting() <= self.config.max_waiting,
             "the wait for multicast is bounded"
@@ -278,13 +419,20 @@ impl Replica {
         assert!(self.calls.waiting() <= self.calls.open(), "what waits is not answered");
         let held = self.messages.held() as u64;
         let per_origin =
-            self.config.unstable_window + self.config.unnumbered_window + self.known_window();
+            self.config.unstable_window + self.config.unnumbered_window + 2 * self.known_window();
         assert!(held <= per_origin * self.config.replicas as u64, "the held messages are bounded");
         assert!(self.repair.wanted() <= 256, "what is asked for is bounded");
         assert!(
             planted!(self, DeliverAtMinority)
-                || self.delivered_through <= self.acks.committed_through(),
+                || self.status.view().is_none()
+                || self.delivered_through <= self.acks.committed_through().max(self.acks.before()),
             "only what is committed is delivered"
         );
     }
+}
+
+/// How far past its log's end a replica takes numberings in. No member gives out more than that: it would have to run
+/// past the delivered number of a majority.
+fn known_window(config: &Config) -> u64 {
+    config.undelivered_window + config.replicas as u64
 }

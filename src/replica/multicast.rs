@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::Replica;
 use super::messages::Arrival;
-use super::status::Status;
+use super::status::{Status, Told};
 use crate::planted::planted;
 use crate::types::LocalSeq;
 use crate::wire::{Chunk, max_payload};
@@ -14,7 +14,7 @@ impl Replica {
     /// Packs waiting operations into a message and sends it to all members, if the window and the waiting
     /// operations call for one. Says whether it did.
     pub(super) fn pack_message(&mut self) -> bool {
-        let Status::Member { view, complete: true, .. } = &self.status else {
+        let Status::Member(Told { view, .. }) = &self.status else {
             return false;
         };
         let unnumbered = self.unnumbered();
@@ -25,11 +25,11 @@ impl Replica {
         if unnumbered > 0 && self.calls.waiting_bytes() < largest {
             return false;
         }
-        // Counted from the log's end too: what is known to be numbered past it may turn out not to be.
-        let past_log = self.last_local.next().0 - self.order.next_local(self.me.id).0;
+        // Counted from what is delivered too: what is numbered past it may turn out not to be.
+        let past_delivered = self.last_local.0.saturating_sub(self.own_delivered().0);
         let full =
             unnumbered >= self.config.unnumbered_window && !planted!(self, NoUnnumberedWindow);
-        if full || past_log >= self.message_window() {
+        if full || past_delivered + 1 >= self.message_window() {
             self.counters.messages_held_by_window += 1;
             return false;
         }
@@ -47,9 +47,24 @@ impl Replica {
         true
     }
 
+    /// This replica's last message that was delivered.
+    pub(super) fn own_delivered(&self) -> LocalSeq {
+        self.delivered_names.of(self.me.id, self.me.incarnation)
+    }
+
+    /// Whether a message waits for its number, as far as this replica knows.
+    pub(super) fn message_waits(&self) -> bool {
+        let members = self.status.view().map_or(&[][..], |view| &view.members);
+        self.unnumbered() > 0
+            || members.iter().any(|member| {
+                let next = self.order.next_local(member.id);
+                self.messages.get(member.id, next).is_some()
+            })
+    }
+
     /// How many of this replica's messages are not known to be numbered.
     pub(super) fn unnumbered(&self) -> u64 {
-        self.last_local.0 - self.order.own_numbered_through().0
+        self.last_local.0.saturating_sub(self.order.own_numbered_through().0)
     }
 
     /// This replica's oldest message that is not known to be numbered.

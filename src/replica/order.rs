@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use super::Replica;
-use super::event::{Effect, Entry};
+use super::event::Effect;
+use crate::entry::{Body, Entry, Record};
 use crate::planted::planted;
 use crate::queue::Answer;
 use crate::types::{Instant, LocalSeq, MessageName, ReplicaId, Seq};
@@ -17,6 +18,9 @@ impl Replica {
     /// Appends every message that is numbered and held, and takes every turn that is this replica's. Says whether
     /// anything was appended.
     pub(super) fn advance(&mut self, now: Instant, effects: &mut Vec<Effect>) -> bool {
+        let Some(number) = self.status.view().map(|view| view.number) else {
+            return false;
+        };
         let mut appended = false;
         loop {
             let seq = self.log.ordered_through().next();
@@ -36,10 +40,10 @@ impl Replica {
             let Some(payload) = self.messages.get(name.origin, name.local) else {
                 return appended;
             };
-            let view = self.status.view().expect("only members know numberings").number;
-            let entry = Entry { seq, view, name, payload: payload.clone() };
+            let entry =
+                Entry { seq, view: number, body: Body::Message { name, payload: payload.clone() } };
             self.log.append(entry.clone());
-            self.order.appended(&entry);
+            self.order.appended(seq, name);
             if planted!(self, AnswerBeforeDelivery) && name.origin == self.me.id {
                 for call in self.calls.of_message(name.local).to_vec() {
                     if self.calls.end(call) {
@@ -47,7 +51,7 @@ impl Replica {
                     }
                 }
             }
-            effects.push(Effect::Append(entry));
+            self.write(Record::Append(entry), effects);
             appended = true;
         }
     }
@@ -87,7 +91,7 @@ impl Replica {
     /// Whether `seq` stays within the windows past the delivered and past the stable number.
     fn numbers_may_advance(&self, seq: Seq) -> bool {
         let undelivered = seq.0.saturating_sub(self.delivered_through.0);
-        let unstable = seq.0.saturating_sub(self.acks.stable_through().0);
+        let unstable = seq.0.saturating_sub(self.acks.held_by_members().0);
         (undelivered <= self.config.undelivered_window || planted!(self, NoUndeliveredWindow))
             && (unstable <= self.config.unstable_window || planted!(self, NoUnstableWindow))
     }
@@ -106,7 +110,8 @@ impl Replica {
 
     /// The numbering of `seq` and of the few before it, as far as they are held; `seq` itself is.
     pub(super) fn numberings_up_to(&self, seq: Seq) -> (Seq, Vec<MessageName>) {
-        let held_from = self.log.trimmed_through().next();
+        let start = self.status.view().map_or(Seq(0), |view| view.start);
+        let held_from = self.log.trimmed_through().max(start).next();
         let first = Seq(seq.0.saturating_sub(REPEATED)).max(held_from).min(seq);
         let names = (first.0..=seq.0).map_while(|seq| self.numbering(Seq(seq))).collect();
         (first, names)
@@ -115,7 +120,7 @@ impl Replica {
     /// Which message has `seq`, if it is known and held.
     pub(super) fn numbering(&self, seq: Seq) -> Option<MessageName> {
         match self.log.get(seq) {
-            Some(entry) => Some(entry.name),
+            Some(entry) => entry.name(),
             None => self.order.numbered(seq),
         }
     }
@@ -129,7 +134,7 @@ impl Replica {
                 self.counters.foreign_names += 1;
                 continue;
             }
-            if seq <= self.log.trimmed_through() {
+            if seq <= self.log.trimmed_through() || seq <= view.start {
                 continue;
             }
             match self.numbering(seq) {
@@ -165,10 +170,9 @@ impl Replica {
         self.config.unnumbered_window + self.known_window()
     }
 
-    /// How far past its log's end a replica takes numberings in. No member gives out more than that: it would have
-    /// to run past the delivered number of a majority.
+    /// See [`super::known_window`].
     pub(super) fn known_window(&self) -> u64 {
-        self.config.undelivered_window + self.config.replicas as u64
+        super::known_window(&self.config)
     }
 }
 
@@ -190,16 +194,16 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// Of a view of `replicas` origins whose log is empty.
-    pub(super) fn new(me: ReplicaId, replicas: usize) -> Self {
+    /// At a log's end: `last_local` is each origin's last message in the log, of its present incarnation.
+    pub(super) fn new(me: ReplicaId, ordered_through: Seq, last_local: &[LocalSeq]) -> Self {
         Self {
             me,
-            ordered_through: Seq(0),
+            ordered_through,
             beyond: VecDeque::new(),
-            highest_seq: Seq(0),
-            next_local: vec![LocalSeq(1); replicas],
+            highest_seq: ordered_through,
+            next_local: last_local.iter().map(|last| last.next()).collect(),
             last_origin: None,
-            own_numbered_through: LocalSeq(0),
+            own_numbered_through: last_local[me.index()],
         }
     }
 
@@ -263,12 +267,12 @@ impl Order {
     }
 
     /// Takes in that the log has a new last entry.
-    fn appended(&mut self, entry: &Entry) {
-        assert_eq!(entry.name.local, self.next_local(entry.name.origin), "an origin's order holds");
+    fn appended(&mut self, seq: Seq, name: MessageName) {
+        assert_eq!(name.local, self.next_local(name.origin), "an origin's order holds");
         self.beyond.pop_front();
-        self.ordered_through = entry.seq;
-        self.last_origin = Some(entry.name.origin);
-        self.next_local[entry.name.origin.index()] = entry.name.local.next();
+        self.ordered_through = seq;
+        self.last_origin = Some(name.origin);
+        self.next_local[name.origin.index()] = name.local.next();
     }
 
     /// The numbers past the log's end that are known to be given out, with their messages where those are known.

@@ -2,6 +2,7 @@
 
 use super::Replica;
 use super::event::Effect;
+use super::proposal::new_view_chunk;
 use crate::types::ReplicaId;
 use crate::wire::{self, Chunk, Header};
 
@@ -27,11 +28,6 @@ impl Outbox {
     /// For one replica.
     pub(super) fn for_one(&mut self, to: ReplicaId, chunk: Chunk) {
         self.one[to.index()].push(chunk);
-    }
-
-    /// Tells every other replica of the present view.
-    pub(super) fn new_view_for_all(&mut self) {
-        self.new_view.fill(true);
     }
 
     /// Tells one replica of the present view.
@@ -81,24 +77,22 @@ impl Replica {
 
     /// Puts the present view in front of what is said to those that are to be told of it.
     fn tell_of_view(&mut self) {
-        let Some(view) = self.status.view() else {
+        let Some(told) = self.status.told() else {
             return;
         };
         for (tell, chunks) in self.outbox.new_view.iter_mut().zip(&mut self.outbox.one) {
             if std::mem::take(tell) {
-                let (number, members, start) = (view.number, view.members.clone(), view.start);
-                chunks.insert(0, Chunk::NewView { number, members, start });
+                chunks.insert(0, new_view_chunk(told));
             }
         }
     }
 
     fn header(&self) -> Header {
-        let view = self.status.view_number();
         Header {
             sender: self.me.id,
             incarnation: self.me.incarnation,
-            view,
-            promised: view,
+            view: self.status.view_number(),
+            promised: self.promised,
             highest_seq: self.order.highest_seq(),
             highest_local: self.last_local,
         }

@@ -36,6 +36,16 @@ impl Resend {
         self.spent >= per_ms
     }
 
+    /// Forgets what was sent again: it was of another view. The budget goes on.
+    pub(super) fn begin_view(&mut self) {
+        self.recent.clear();
+    }
+
+    /// Takes one off the budget.
+    pub(super) fn spend(&mut self) {
+        self.spent += 1;
+    }
+
     /// Whether `want` may be sent to `to` now: not if it was within the last round trip. If so it is taken as sent.
     fn take(&mut self, now: Instant, to: ReplicaId, want: Want, round_trip: Duration) -> bool {
         let recent = self.recent.entry(to).or_default();
@@ -74,7 +84,8 @@ impl Replica {
     /// Sends the numberings of a range again, as far as they are held.
     fn resend_numberings(&mut self, now: Instant, to: ReplicaId, range: SeqRange) {
         // The range comes from outside: walk what is held, not what is asked for.
-        let first = range.from.max(self.log.trimmed_through().next());
+        let start = self.status.view().map_or(Seq(0), |view| view.start);
+        let first = range.from.max(self.log.trimmed_through().max(start).next());
         let last = range.to.min(self.order.highest_seq());
         let last = last.min(Seq(self.log.ordered_through().0 + self.known_window()));
         for seq in (first.0..=last.0).map(Seq) {
@@ -122,7 +133,7 @@ impl Replica {
         }
     }
 
-    fn budget_is_spent(&mut self, now: Instant) -> bool {
+    pub(super) fn budget_is_spent(&mut self, now: Instant) -> bool {
         self.resend.is_spent(now, self.config.resends_per_ms) && !planted!(self, NoResendBudget)
     }
 

@@ -1,5 +1,7 @@
 //! A view: the replicas that take part, and whose turn a sequence number is.
 
+use std::fmt;
+
 use crate::types::{Incarnation, LocalSeq, Member, MessageName, ReplicaId, Seq, ViewNumber};
 
 /// A view: its number, its members in id order, and the sequence number at which it starts.
@@ -31,6 +33,11 @@ impl View {
         self.incarnation_of(id) == Some(incarnation)
     }
 
+    /// The members, by bit.
+    pub(super) fn set(&self) -> u16 {
+        self.members.iter().fold(0, |set, member| set | 1 << member.id.0)
+    }
+
     /// The name of a member's message.
     ///
     /// # Panics
@@ -38,5 +45,13 @@ impl View {
     pub(super) fn name(&self, origin: ReplicaId, local: LocalSeq) -> MessageName {
         let incarnation = self.incarnation_of(origin).expect("the origin is a member");
         MessageName { origin, incarnation, local }
+    }
+}
+
+impl fmt::Display for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of", self.number)?;
+        self.members.iter().try_for_each(|member| write!(f, " {}", member.id))?;
+        write!(f, " from {}", self.start)
     }
 }

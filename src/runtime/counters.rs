@@ -25,6 +25,6 @@ pub(crate) struct Counters {
     pub sends_unresolved: u64,
     /// Datagrams that the kernel refused to send.
     pub sends_refused: u64,
-    /// Entries appended to the log.
-    pub appends: u64,
+    /// Records handed to storage.
+    pub writes: u64,
 }

@@ -10,10 +10,13 @@ use tracing::{debug, info, trace, warn};
 
 use super::clock::Clock;
 use super::counters::Counters;
-use super::handle::Submission;
+use super::disk_thread::DiskThread;
+use super::handle::{Query, Submission};
+use super::links::{Links, NotSent};
 use super::peers::Peers;
-use super::socket::{NotSent, Received, RingSocket};
+use super::socket::{Received, RingSocket};
 use super::timer::Timer;
+use crate::entry::Record;
 use crate::queue::Executed;
 use crate::replica::{CallId, Effect, Event, Readiness, Refusal, Replica};
 use crate::types::{Instant, ReplicaId};
@@ -23,8 +26,10 @@ use crate::types::{Instant, ReplicaId};
 const DATAGRAMS_PER_TURN: usize = 64;
 /// How many calls are taken in one turn at most.
 const CALLS_PER_TURN: usize = 1_024;
-/// How long calls may go on after the stop was asked for.
+/// How long the stop may take: calls go on at first, then the others go on without this replica.
 pub(crate) const DRAIN_TIME: Duration = Duration::from_secs(4);
+/// How much of that is for leaving.
+const LEAVE_TIME: Duration = Duration::from_secs(2);
 
 /// Where a call's answer goes.
 type Answered = oneshot::Sender<Result<Executed, Refusal>>;
@@ -35,8 +40,17 @@ pub(crate) struct EventLoop {
     pub(super) clock: Clock,
     pub(super) timer: Timer,
     pub(super) socket: RingSocket,
+    pub(super) links: Links,
     pub(super) peers: Peers,
+    pub(super) disk: DiskThread,
+    /// How many writes are known to be durable, and whether storage is known to be full.
+    pub(super) durable: u64,
+    pub(super) full: bool,
+    /// What is to be written, in order.
+    pub(super) records: Vec<Record>,
     pub(super) submissions: mpsc::Receiver<Submission>,
+    /// Who wants to know how the replica is.
+    pub(super) queries: mpsc::Receiver<Query>,
     pub(super) readiness: watch::Sender<Readiness>,
     /// True once the replica is to stop.
     pub(super) stop: watch::Receiver<bool>,
@@ -45,8 +59,34 @@ pub(crate) struct EventLoop {
     pub(super) calls: Calls,
     pub(super) effects: Vec<Effect>,
     pub(super) counters: Counters,
-    /// When the calls that still wait are given up; none before the stop.
-    pub(super) drained_by: Option<Instant>,
+    /// When the stop ends at the latest; none before it.
+    pub(super) stopped_by: Option<Instant>,
+    /// Whether the replica was told to leave.
+    pub(super) leaving: bool,
+}
+
+/// Why the event loop ended before it was told to.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The system took away the socket or the timer.
+    System(io::Error),
+    /// Storage does not write: nothing that is not durable may be acked.
+    Storage(String),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::System(error) => write!(f, "the system failed: {error}"),
+            Self::Storage(why) => write!(f, "storage failed: {why}"),
+        }
+    }
 }
 
 /// The calls that wait for their answers.
@@ -57,16 +97,17 @@ pub(super) struct Calls {
 }
 
 impl EventLoop {
-    /// Runs until the stop was asked for and the calls that waited then are answered or given up.
+    /// Runs until the stop was asked for, the calls that waited then are answered or given up, and the replica has left
+    /// its view, or cannot.
     ///
     /// # Errors
-    /// When the system takes away the socket or the timer: nothing works then.
-    pub(crate) async fn run(mut self) -> io::Result<()> {
+    /// See [`Failure`]: nothing works then.
+    pub(crate) async fn run(mut self) -> Result<(), Failure> {
         self.settle();
         while !self.done() {
             self.timer.set(self.clock.now(), self.next_deadline())?;
             let woken = self.wait().await?;
-            let more = self.take_in(woken);
+            let more = self.take_in(woken)?;
             self.settle();
             if more {
                 // The callers' connections share this thread.
@@ -76,27 +117,42 @@ impl EventLoop {
         let unanswered = self.calls.waiting.len();
         info!(unanswered, "replica stopped");
         debug!(counters = ?self.counters, ring = ?self.replica.counters(), "counted");
-        Ok(())
+        self.disk.end().await.map_err(Failure::Storage)
     }
 
-    fn done(&self) -> bool {
+    /// Whether the stop has ended. Once all calls are answered, or late, the replica is told to leave.
+    fn done(&mut self) -> bool {
+        let Some(by) = self.stopped_by else {
+            return false;
+        };
+        let now = self.clock.now();
         let drained = self.calls.waiting.is_empty() && self.submissions.is_empty();
-        self.drained_by.is_some_and(|by| drained || self.clock.now() >= by)
+        if !self.leaving && (drained || now + LEAVE_TIME >= by) {
+            self.leaving = true;
+            self.replica.handle(now, Event::Leave, &mut self.effects);
+            self.replica.handle(now, Event::Timeout, &mut self.effects);
+            self.settle();
+        }
+        self.leaving && self.replica.has_left(now) || now >= by
     }
 
     fn next_deadline(&self) -> Instant {
         let replica = self.replica.next_timeout().min(self.peers.next_look_up());
-        self.drained_by.map_or(replica, |by| by.min(replica))
+        let leave = self.stopped_by.map(|by| if self.leaving { by } else { by - LEAVE_TIME });
+        leave.map_or(replica, |by| by.min(replica))
     }
 
     /// Waits until there is something to do. What can be counted off later stays where it is, for `take_in`.
     async fn wait(&mut self) -> io::Result<Option<Submission>> {
-        let running = self.drained_by.is_none();
+        let running = self.stopped_by.is_none();
         // What is rare goes first, so that a flood of the others does not hide it.
         tokio::select! {
             biased;
             () = stopped(&mut self.stop), if running => self.begin_to_stop(),
             look_up = self.peers.looked_up() => self.peers.take(look_up),
+            query = self.queries.recv(), if running => self.answer_query(query),
+            peer = self.links.refused() => self.refused(peer),
+            () = self.disk.progressed() => {}
             expired = self.timer.expired() => expired?,
             readable = self.socket.readable() => readable?,
             submission = self.submissions.recv(), if running || !self.submissions.is_empty() => {
@@ -112,14 +168,15 @@ impl EventLoop {
     /// From now on nothing is taken from callers; what waits may end.
     fn begin_to_stop(&mut self) {
         self.submissions.close();
-        self.drained_by = Some(self.clock.now() + DRAIN_TIME);
+        self.stopped_by = Some(self.clock.now() + DRAIN_TIME);
         info!(waiting = self.calls.waiting.len(), "stopping");
     }
 
     /// Hands the replica what has happened, up to the bounds of a turn; gives whether a bound was reached.
-    fn take_in(&mut self, woken: Option<Submission>) -> bool {
+    fn take_in(&mut self, woken: Option<Submission>) -> Result<bool, Failure> {
         self.counters.turns += 1;
         let now = self.clock.now();
+        self.take_progress(now)?;
         let datagrams = self.take_datagrams(now);
         let mut calls = 0;
         if let Some(submission) = woken {
@@ -138,7 +195,40 @@ impl EventLoop {
         if self.peers.next_look_up() <= now {
             self.peers.look_up(now, &self.replica.silent_peers(now));
         }
-        datagrams == DATAGRAMS_PER_TURN || calls == CALLS_PER_TURN
+        Ok(datagrams == DATAGRAMS_PER_TURN || calls == CALLS_PER_TURN)
+    }
+
+    /// Takes in what became durable, or why nothing will any more.
+    fn take_progress(&mut self, now: Instant) -> Result<(), Failure> {
+        let progress = self.disk.progress();
+        if let Some(why) = progress.failure {
+            return Err(Failure::Storage(why));
+        }
+        if self.disk.has_ended() {
+            return Err(Failure::Storage("its thread ended".to_owned()));
+        }
+        if progress.writes > self.durable {
+            self.durable = progress.writes;
+            let synced = Event::Synced { writes: progress.writes };
+            self.replica.handle(now, synced, &mut self.effects);
+        }
+        if progress.full != self.full {
+            self.full = progress.full;
+            self.replica.handle(now, Event::StorageFull(self.full), &mut self.effects);
+        }
+        Ok(())
+    }
+
+    /// A datagram to a peer came back refused.
+    fn refused(&mut self, peer: ReplicaId) {
+        self.replica.handle(self.clock.now(), Event::Refused(peer), &mut self.effects);
+    }
+
+    fn answer_query(&mut self, query: Option<Query>) {
+        if let Some(Query { answer }) = query {
+            // Whoever asked may be gone.
+            answer.send(self.replica.report(self.clock.now())).ok();
+        }
     }
 
     fn take_datagrams(&mut self, now: Instant) -> usize {
@@ -179,34 +269,35 @@ impl EventLoop {
         self.replica.handle(now, event, &mut self.effects);
     }
 
-    /// Lets the replica do what follows from what was taken in, and carries it out; then lets it send, once.
-    ///
-    /// The log is memory so far, so what is appended is durable at once. The replica is told before it packs what
-    /// it has to send, so that its acks ride on it.
+    /// Lets the replica do what follows from what was taken in, and carries it out; then lets it send, once. What is to
+    /// be written is handed to the disk before anything is sent: the disk takes longer.
     fn settle(&mut self) {
         let now = self.clock.now();
         self.replica.settle(now, &mut self.effects);
-        while let Some(synced) = self.carry_out() {
-            self.replica.handle(now, synced, &mut self.effects);
-            self.replica.settle(now, &mut self.effects);
-        }
+        self.carry_out();
         self.replica.send(now, &mut self.effects);
-        let synced = self.carry_out();
-        assert!(synced.is_none(), "sending appends nothing");
+        self.carry_out();
         self.publish_readiness();
     }
 
-    /// Carries out the effects in their order; gives what became durable with them.
-    fn carry_out(&mut self) -> Option<Event> {
-        let mut synced = None;
+    /// Carries out the effects in their order.
+    fn carry_out(&mut self) {
         let mut effects = std::mem::take(&mut self.effects);
-        for effect in effects.drain(..) {
+        let (writes, others): (Vec<_>, Vec<_>) =
+            effects.drain(..).partition(|effect| matches!(effect, Effect::Write(_)));
+        for effect in writes {
+            if let Effect::Write(record) = effect {
+                self.counters.writes += 1;
+                self.records.push(record);
+            }
+        }
+        if !self.records.is_empty() {
+            self.disk.write(std::mem::take(&mut self.records));
+        }
+        for effect in others {
             match effect {
                 Effect::Send { to, datagram } => self.send(to, &datagram),
-                Effect::Append(entry) => {
-                    self.counters.appends += 1;
-                    synced = Some(Event::Synced { view: entry.view, through: entry.seq });
-                }
+                Effect::Write(_) => unreachable!("taken out before"),
                 Effect::Answer { call, result } => {
                     self.counters.answers += 1;
                     if !self.calls.answer(call, result) {
@@ -217,7 +308,6 @@ impl EventLoop {
         }
         // Its memory is used again.
         self.effects = effects;
-        synced
     }
 
     /// Sends a datagram, or counts why not: the ring repairs what was lost.
@@ -226,10 +316,14 @@ impl EventLoop {
             self.counters.sends_unresolved += 1;
             return;
         };
-        match self.socket.send(target, datagram) {
+        let sent = self.links.send(to, target, datagram);
+        if sent.refused {
+            self.refused(to);
+        }
+        match sent.result {
             Ok(()) => self.counters.datagrams_sent += 1,
             Err(NotSent::Full) => self.counters.sends_full += 1,
-            Err(NotSent::Refused(error)) => {
+            Err(NotSent::Failed(error)) => {
                 self.counters.sends_refused += 1;
                 trace!(%to, %target, %error, "sending failed");
             }
@@ -237,7 +331,7 @@ impl EventLoop {
     }
 
     fn publish_readiness(&mut self) {
-        let stopping = self.drained_by.map(|_| Readiness::NotReady("stopping".to_owned()));
+        let stopping = self.stopped_by.map(|_| Readiness::NotReady("stopping".to_owned()));
         let readiness = stopping.as_ref().unwrap_or_else(|| self.replica.readiness());
         let changed = self.readiness.send_if_modified(|published| {
             let changed = published != readiness;

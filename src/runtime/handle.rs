@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::queue::{Executed, Operation};
-use crate::replica::{Readiness, Refusal, Unavailable};
+use crate::replica::{Readiness, Refusal, Report, Unavailable};
 
 /// An operation on its way to the event loop.
 pub(crate) struct Submission {
@@ -17,10 +17,17 @@ pub(crate) struct Submission {
     pub answer: oneshot::Sender<Result<Executed, Refusal>>,
 }
 
+/// Somebody wants to know how the replica is.
+pub(crate) struct Query {
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Report>,
+}
+
 /// A running replica, as the API sees it. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Handle {
     submissions: mpsc::Sender<Submission>,
+    queries: mpsc::Sender<Query>,
     readiness: watch::Receiver<Readiness>,
 }
 
@@ -28,9 +35,25 @@ impl Handle {
     /// A handle that feeds `submissions` (bounded) and watches `readiness`.
     pub(crate) fn new(
         submissions: mpsc::Sender<Submission>,
+        queries: mpsc::Sender<Query>,
         readiness: watch::Receiver<Readiness>,
     ) -> Self {
-        Self { submissions, readiness }
+        Self { submissions, queries, readiness }
+    }
+
+    /// How the replica is. Asked beside the calls, so it is answered however many of those wait.
+    ///
+    /// # Errors
+    /// That the replica is stopping, or too many ask.
+    pub(crate) async fn report(&self) -> Result<Report, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        match self.queries.try_send(Query { answer }) {
+            Ok(()) => answered.await.map_err(|_| shutting_down(false)),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                Err(Refusal::Overloaded { limit: self.queries.max_capacity() })
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(shutting_down(false)),
+        }
     }
 
     /// Executes an operation in the order of all operations and gives its result.

@@ -7,8 +7,12 @@
 mod address;
 mod clock;
 mod counters;
+mod disk_thread;
+mod durability;
 mod event_loop;
 mod handle;
+mod links;
+mod log_store;
 mod peers;
 mod socket;
 mod timer;
@@ -16,26 +20,31 @@ mod timer;
 use std::io;
 
 use tokio::sync::{mpsc, watch};
-use tracing::info;
+use tracing::{info, warn};
 
 pub(crate) use address::Address;
 use clock::Clock;
 use counters::Counters;
-pub(crate) use event_loop::{DRAIN_TIME, EventLoop};
+use disk_thread::DiskThread;
+pub(crate) use durability::Durability;
+pub(crate) use event_loop::{DRAIN_TIME, EventLoop, Failure};
 pub(crate) use handle::Handle;
 #[cfg(test)]
 pub(crate) use handle::Submission;
+use links::Links;
 use peers::Peers;
 use socket::RingSocket;
 use timer::Timer;
 
 // What the API says to callers.
-pub(crate) use crate::replica::{Readiness, Refusal, Unavailable};
+pub(crate) use crate::replica::{PeerReport, Readiness, Refusal, Report, Unavailable, View};
 
 use crate::config::Config;
 use crate::replica::Replica;
+use crate::storage::{self, Folder};
 use crate::types::Incarnation;
 use crate::wire::ClusterKey;
+use log_store::Log;
 
 /// What a replica needs to start.
 pub(crate) struct Start {
@@ -43,6 +52,12 @@ pub(crate) struct Start {
     pub config: Config,
     /// This life, durable already.
     pub incarnation: Incarnation,
+    /// The replica's log, on its disk.
+    pub disk: Folder,
+    /// A hash of whose log it is.
+    pub owner: u64,
+    /// When a write counts as durable.
+    pub durability: Durability,
     /// What seals the datagrams.
     pub key: ClusterKey,
     /// Where the ring of each replica listens, by id.
@@ -53,17 +68,42 @@ pub(crate) struct Start {
     pub seed: u64,
 }
 
+/// How many may ask at a time how the replica is.
+const QUERIES: usize = 16;
+
+/// Why a replica cannot start.
+pub(crate) enum NotStarted {
+    /// Something else than storage, for people.
+    Other(String),
+    /// Its storage.
+    Storage(storage::Error),
+}
+
+impl From<String> for NotStarted {
+    fn from(why: String) -> Self {
+        Self::Other(why)
+    }
+}
+
+impl From<storage::Error> for NotStarted {
+    fn from(error: storage::Error) -> Self {
+        Self::Storage(error)
+    }
+}
+
 /// Binds the ring's socket and makes the event loop, which the caller runs until `stop` turns true.
 ///
 /// # Errors
-/// When the socket cannot be bound, with the address.
+/// When storage cannot be used, or the socket not be bound.
 pub(crate) async fn start(
     start: Start,
     stop: watch::Receiver<bool>,
-) -> Result<(Handle, EventLoop), String> {
-    let Start { config, incarnation, key, addresses, listen, seed } = start;
+) -> Result<(Handle, EventLoop), NotStarted> {
+    let Start { config, incarnation, disk, owner, durability, key, addresses, listen, seed } =
+        start;
     let own = config.id;
-    let listed = addresses.get(own.index()).ok_or("the replica is not in the list")?;
+    let listed =
+        addresses.get(own.index()).ok_or_else(|| "the replica is not in the list".to_owned())?;
     let socket =
         RingSocket::bind(listed, listen.as_ref(), config.max_datagram).await.map_err(|error| {
             let at = listen.as_ref().unwrap_or(listed);
@@ -74,10 +114,32 @@ pub(crate) async fn start(
 
     let clock = Clock::start();
     let (submit, submissions) = mpsc::channel(config.max_waiting);
-    let replica = Replica::new(config, incarnation, &key, seed, clock.now());
+    let (ask, queries) = mpsc::channel(QUERIES);
+    let mut replica = Replica::new(config, incarnation, &key, seed, clock.now());
+    let store = Log::open(disk, owner, |record| replica.replay(record))?;
+    let recovered = store.recovered();
+    info!(
+        records = recovered.records,
+        cut_bytes = recovered.cut,
+        delivered = %replica.delivered_through(),
+        entries = %replica.ordered_through(),
+        milliseconds = clock.now().since(crate::types::Instant(0)).as_millis(),
+        "storage recovered"
+    );
+    if durability == Durability::Async {
+        warn!("--durability async: a loss of power can take back what was answered");
+    }
+    let disk = DiskThread::start(store, durability)
+        .map_err(|error| format!("no thread for the disk: {error}"))?;
     let (readiness, watched) = watch::channel(Readiness::NotReady("starting".to_owned()));
     let event_loop = EventLoop {
         peers: Peers::new(own, &addresses, socket.family(), clock.now()),
+        links: Links::new(socket.local().ip()),
+        disk,
+        durable: 0,
+        full: false,
+        records: Vec::new(),
+        queries,
         replica,
         clock,
         timer,
@@ -89,7 +151,8 @@ pub(crate) async fn start(
         calls: event_loop::Calls::default(),
         effects: Vec::new(),
         counters: Counters::default(),
-        drained_by: None,
+        stopped_by: None,
+        leaving: false,
     };
-    Ok((Handle::new(submit, watched), event_loop))
+    Ok((Handle::new(submit, ask, watched), event_loop))
 }

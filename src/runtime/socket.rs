@@ -1,4 +1,4 @@
-//! The ring's UDP socket.
+//! The socket at which the ring listens.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -13,15 +13,14 @@ use super::address::Address;
 use super::peers::Family;
 
 /// What is asked of the kernel for each direction, in bytes; it may give less. A burst of 2,000 datagrams fits.
-const KERNEL_BUFFER: usize = 4 << 20;
+pub(super) const KERNEL_BUFFER: usize = 4 << 20;
 /// No UDP datagram is larger.
 const LARGEST_DATAGRAM: usize = 65_536;
 
-/// Sends and receives datagrams without ever waiting. Whom a datagram claims to come from is never looked at: only
+/// Receives datagrams without ever waiting. Whom a datagram claims to come from is never looked at: only
 /// what is sealed inside counts.
 pub(crate) struct RingSocket {
-    /// Watched for datagrams only. Tokio's own UdpSocket would also be woken each time the kernel has passed a
-    /// datagram on and so has room for another: once for every one that is sent.
+    /// Watched for datagrams only.
     socket: AsyncFd<UdpSocket>,
     local: SocketAddr,
     buffer: Box<[u8]>,
@@ -39,15 +38,6 @@ pub(crate) enum Received {
     Nothing,
     /// The system reported an error; it does not concern the next datagram.
     Failed(io::Error),
-}
-
-/// Why a datagram was not sent.
-#[derive(Debug)]
-pub(crate) enum NotSent {
-    /// The kernel's buffer is full.
-    Full,
-    /// The kernel refused it.
-    Refused(io::Error),
 }
 
 impl RingSocket {
@@ -108,18 +98,6 @@ impl RingSocket {
             Ok(length) => Received::Datagram(Bytes::copy_from_slice(&self.buffer[..length])),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Nothing,
             Err(error) => Received::Failed(error),
-        }
-    }
-
-    /// Hands a datagram to the kernel.
-    ///
-    /// # Errors
-    /// When the kernel does not take it; the datagram is gone.
-    pub(crate) fn send(&self, to: SocketAddr, datagram: &[u8]) -> Result<(), NotSent> {
-        match self.socket.get_ref().send_to(datagram, to) {
-            Ok(_bytes) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(NotSent::Full),
-            Err(error) => Err(NotSent::Refused(error)),
         }
     }
 }
@@ -202,9 +180,10 @@ mod tests {
 
     #[tokio::test]
     async fn datagrams_pass_up_to_the_largest_and_no_further() {
-        let (sender, mut receiver) = (socket("127.0.0.1:0").await, socket("127.0.0.1:0").await);
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut receiver = socket("127.0.0.1:0").await;
         for length in [1, 1_400, 1_401, 65_000, 7] {
-            sender.send(receiver.local(), &vec![7; length]).unwrap();
+            sender.send_to(&vec![7; length], receiver.local()).unwrap();
         }
         let mut received = Vec::new();
         while received.len() < 5 {

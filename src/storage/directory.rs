@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
+use super::disk::Folder;
+
 /// A data directory that this process holds. The lock goes with the process, however it ends.
 pub(crate) struct DataDirectory {
     path: PathBuf,
@@ -15,7 +17,7 @@ pub(crate) struct DataDirectory {
 
 /// Why storage cannot be used.
 #[derive(Debug)]
-pub(crate) enum Error {
+pub enum Error {
     /// Another process holds the directory.
     Locked {
         /// The directory.
@@ -111,6 +113,11 @@ impl DataDirectory {
         file.sync_all().map_err(failed("syncing", &temporary))?;
         fs::rename(&temporary, &path).map_err(failed("renaming to", &path))?;
         sync_names(&self.path).map_err(failed("syncing", &self.path))
+    }
+
+    /// The disk that the directory is on, for the log.
+    pub(crate) fn folder(&self) -> Folder {
+        Folder::new(&self.path)
     }
 
     /// The path of a file in the directory, for messages.

@@ -24,6 +24,14 @@ pub(crate) struct Owner {
     pub replica: ReplicaId,
 }
 
+impl Owner {
+    /// A hash of it, which the log's files carry.
+    pub(crate) fn hash(&self) -> u64 {
+        let digest = digest(&SHA256, format!("{}\n{}", self.replica.0, self.cluster).as_bytes());
+        digest.as_ref().iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+    }
+}
+
 impl DataDirectory {
     /// Begins a new life: above all earlier ones, and where the clock tells the time not below those that a lost disk
     /// had seen. It is durable before this returns.

@@ -1,7 +1,27 @@
-//! What survives a restart. So far that is whose directory this is and which of the replica's lives it has seen.
+//! What survives a restart: whose directory it is, which of the replica's lives it has seen, and the log.
+//!
+//! ```text
+//! directory    the folder, for one process at a time
+//! incarnation  which life this is
+//! disk         what is asked of a disk
+//! segment      the bytes of the log's files
+//! scan         reading them; torn tails and damage       rules   what records may follow each other
+//! log          appending to them
+//! ```
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 mod directory;
+mod disk;
 mod incarnation;
+mod log;
+mod rules;
+mod scan;
+mod segment;
 
-pub(crate) use directory::{DataDirectory, Error};
+pub(crate) use directory::DataDirectory;
+pub use directory::Error;
+pub use disk::Disk;
+pub(crate) use disk::Folder;
 pub(crate) use incarnation::Owner;
+pub use log::{Append, Recovered, SEGMENT_LENGTH, Storage};
+pub(crate) use scan::{Scan, scan};

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use crate::types::{Incarnation, LocalSeq, Member, MessageName, ReplicaId, Seq, ViewNumber};
+use crate::entry::Entry;
+use crate::types::{
+    Boundary, Incarnation, LocalSeq, Member, MessageName, ReplicaId, Seq, ViewNumber,
+};
 
 /// What a datagram says of its sender before its chunks. The view covers every chunk: a receiver in another view
 /// ignores those that belong to one.
@@ -57,6 +60,19 @@ pub struct MessageRange {
     pub to: LocalSeq,
 }
 
+/// What a promise says of its sender's log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogEnd {
+    /// The last entry's view; `NONE` where the log is empty.
+    pub last_view: ViewNumber,
+    /// The last entry's number; 0 where the log is empty.
+    pub last: Seq,
+    /// The last number that was delivered; not above `last`.
+    pub delivered: Seq,
+    /// Where the views of the last entries begin, numbers and views rising; at most `MAX_BOUNDARIES`, the last ones.
+    pub boundaries: Vec<Boundary>,
+}
+
 /// One chunk of a datagram.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Chunk {
@@ -92,8 +108,25 @@ pub enum Chunk {
     Heartbeat {
         /// The sender's clock in microseconds (wrapping).
         sent_at: u32,
+        /// The last number that it has delivered; 0 for none. From a replica in no view this is its JOIN: it wants to
+        /// be taken in.
+        delivered: Seq,
+        /// Whether it is about to stop, and wants a view without it.
+        leaving: bool,
         /// Whom it hears, each at most once, in id order; at most `MAX_REPLICAS`.
         heard: Vec<Heard>,
+    },
+    /// "Promise me to take no part in views below this one."
+    Prepare {
+        /// The number of the view that is proposed, not `NONE`; its proposer is the sender.
+        number: ViewNumber,
+    },
+    /// "I take no part in views below this one any more, and this is my log."
+    Promise {
+        /// The number of the view that was proposed, not `NONE`.
+        number: ViewNumber,
+        /// The log.
+        log: LogEnd,
     },
     /// A view to install.
     NewView {
@@ -101,7 +134,32 @@ pub enum Chunk {
         number: ViewNumber,
         /// Its members in id order, each once; 1 to `MAX_REPLICAS`.
         members: Vec<Member>,
-        /// The sequence number at which it starts, from 1.
+        /// The sequence number at which it starts, from 1: all below it is the chosen log.
         start: Seq,
+        /// Whose log was chosen.
+        source: ReplicaId,
+        /// The chosen log's boundaries, as in [`LogEnd`].
+        boundaries: Vec<Boundary>,
+    },
+    /// "I lack these entries; send them."
+    Fetch {
+        /// The first.
+        from: Seq,
+        /// The last; not below the first.
+        to: Seq,
+    },
+    /// An entry of the sender's log. Nothing but the entry's own view says which log that is.
+    Entry(Entry),
+    /// "Which views' entries did you deliver, from this number on?"
+    Inquiry {
+        /// The number.
+        from: Seq,
+    },
+    /// "I delivered entries through this number, and they are of these views."
+    Summary {
+        /// The last number of which this speaks: delivered by the sender.
+        through: Seq,
+        /// The boundaries up to there; the first covers the number that was asked for.
+        boundaries: Vec<Boundary>,
     },
 }

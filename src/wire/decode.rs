@@ -3,11 +3,17 @@
 
 use bytes::Bytes;
 
-use super::chunk::{Chunk, Header, Heard, MessageRange, SeqRange};
-use super::encode::{ACK, DATA, HEARTBEAT, NACK, NEW_VIEW, SEQUENCE};
-use super::limits::{MAX_CHUNKS, MAX_NAMES, MAX_NUMBER, MAX_PAYLOAD, MAX_RANGES};
+use super::chunk::{Chunk, Header, Heard, LogEnd, MessageRange, SeqRange};
+use super::encode::{
+    ACK, DATA, ENTRY, FETCH, HEARTBEAT, INQUIRY, NACK, NEW_VIEW, PREPARE, PROMISE, SEQUENCE,
+    SUMMARY,
+};
+use super::limits::{MAX_BOUNDARIES, MAX_CHUNKS, MAX_NAMES, MAX_NUMBER, MAX_PAYLOAD, MAX_RANGES};
 use crate::codec::{Malformed, Reader};
-use crate::types::{Incarnation, LocalSeq, Member, MessageName, ReplicaId, Seq, ViewNumber};
+use crate::entry::{Body, decode_entry};
+use crate::types::{
+    Boundary, Incarnation, LocalSeq, Member, MessageName, ReplicaId, Seq, ViewNumber,
+};
 
 /// Reads one datagram's body.
 pub(super) struct Decoder<'a> {
@@ -61,6 +67,18 @@ impl<'a> Decoder<'a> {
             NACK => self.nack(),
             HEARTBEAT => self.heartbeat(),
             NEW_VIEW => self.new_view(),
+            PREPARE => Ok(Chunk::Prepare { number: self.proposed()? }),
+            PROMISE => self.promise(),
+            FETCH => {
+                let (from, to) = self.span()?;
+                Ok(Chunk::Fetch { from: Seq(from), to: Seq(to) })
+            }
+            ENTRY => self.entry(),
+            INQUIRY => Ok(Chunk::Inquiry { from: self.seq()? }),
+            SUMMARY => {
+                let through = Seq(self.number()?);
+                Ok(Chunk::Summary { through, boundaries: self.boundaries()? })
+            }
             _ => Err(Malformed("a chunk's tag is unknown")),
         }
     }
@@ -102,27 +120,92 @@ impl<'a> Decoder<'a> {
 
     fn heartbeat(&mut self) -> Result<Chunk, Malformed> {
         let sent_at = self.reader.u32()?;
+        let delivered = Seq(self.number()?);
+        let leaving = self.reader.bool()?;
         let heard = self.list(self.replicas, Self::heard)?;
         if !heard.is_sorted_by(|a, b| a.replica < b.replica) {
             return Err(Malformed("heard replicas are out of order"));
         }
-        Ok(Chunk::Heartbeat { sent_at, heard })
+        Ok(Chunk::Heartbeat { sent_at, delivered, leaving, heard })
     }
 
     fn new_view(&mut self) -> Result<Chunk, Malformed> {
-        let number = self.view_number()?;
+        let number = self.proposed()?;
         let members = self.list(self.replicas, Self::member)?;
         let start = self.seq()?;
-        if number == ViewNumber::NONE {
-            return Err(Malformed("a view to install has no number"));
-        }
+        let source = self.replica()?;
+        let boundaries = self.boundaries()?;
         if members.is_empty() {
             return Err(Malformed("a view has no members"));
         }
         if !members.is_sorted_by(|a, b| a.id < b.id) {
             return Err(Malformed("members are out of order"));
         }
-        Ok(Chunk::NewView { number, members, start })
+        if boundaries.last().is_some_and(|last| last.first >= start) {
+            return Err(Malformed("a chosen log reaches past the view's start"));
+        }
+        Ok(Chunk::NewView { number, members, start, source, boundaries })
+    }
+
+    fn promise(&mut self) -> Result<Chunk, Malformed> {
+        let number = self.proposed()?;
+        let last_view = self.view_number()?;
+        let (last, delivered) = (Seq(self.number()?), Seq(self.number()?));
+        let boundaries = self.boundaries()?;
+        if delivered > last {
+            return Err(Malformed("more is delivered than there is"));
+        }
+        if (last == Seq(0)) != (last_view == ViewNumber::NONE) {
+            return Err(Malformed("a log's end has no view"));
+        }
+        let ends = boundaries.last().map(|last| (last.view, last.first));
+        if ends.map(|(view, _)| view) != Some(last_view).filter(|view| *view != ViewNumber::NONE)
+            || ends.is_some_and(|(_, first)| first > last)
+        {
+            return Err(Malformed("a log's last boundary is not its end's"));
+        }
+        Ok(Chunk::Promise { number, log: LogEnd { last_view, last, delivered, boundaries } })
+    }
+
+    fn boundaries(&mut self) -> Result<Vec<Boundary>, Malformed> {
+        let boundaries = self.list(MAX_BOUNDARIES, Self::boundary)?;
+        if !boundaries.is_sorted_by(|a, b| a.first < b.first && a.view < b.view) {
+            return Err(Malformed("boundaries are out of order"));
+        }
+        Ok(boundaries)
+    }
+
+    fn boundary(&mut self) -> Result<Boundary, Malformed> {
+        Ok(Boundary { view: self.proposed()?, first: self.seq()? })
+    }
+
+    fn entry(&mut self) -> Result<Chunk, Malformed> {
+        let entry = decode_entry(&mut self.reader)?;
+        if entry.seq.0 > MAX_NUMBER || entry.view.round > MAX_NUMBER {
+            return Err(TOO_GREAT);
+        }
+        let small = |id: ReplicaId, incarnation: Incarnation| {
+            id.index() < self.replicas && incarnation.0 <= MAX_NUMBER
+        };
+        let known = match &entry.body {
+            Body::Message { name, .. } => {
+                small(name.origin, name.incarnation) && name.local.0 <= MAX_NUMBER
+            }
+            Body::View(members) => {
+                members.iter().all(|member| small(member.id, member.incarnation))
+            }
+        };
+        if !known || entry.view.proposer.index() >= self.replicas {
+            return Err(Malformed("an entry names what there is not"));
+        }
+        Ok(Chunk::Entry(entry))
+    }
+
+    fn proposed(&mut self) -> Result<ViewNumber, Malformed> {
+        match self.view_number()? {
+            ViewNumber::NONE => Err(Malformed("a view has no number")),
+            number => Ok(number),
+        }
     }
 
     fn seq_range(&mut self) -> Result<SeqRange, Malformed> {

@@ -3,11 +3,12 @@
 //! A chunk is a tag byte and its fields; it ends where its fields end. Everything that counts is a varint, ids are
 //! one byte, clocks four. What no peer would accept is a bug here, and asserted.
 
-use super::chunk::{Chunk, Header, Heard, MessageRange, SeqRange};
-use super::limits::{MAX_NAMES, MAX_NUMBER, MAX_PAYLOAD, MAX_RANGES};
+use super::chunk::{Chunk, Header, Heard, LogEnd, MessageRange, SeqRange};
+use super::limits::{MAX_BOUNDARIES, MAX_NAMES, MAX_NUMBER, MAX_PAYLOAD, MAX_RANGES};
 use crate::codec::Writer;
+use crate::entry::{Entry, encode_entry};
 use crate::types::{
-    Incarnation, LocalSeq, MAX_REPLICAS, Member, MessageName, ReplicaId, Seq, ViewNumber,
+    Boundary, Incarnation, LocalSeq, MAX_REPLICAS, Member, MessageName, ReplicaId, Seq, ViewNumber,
 };
 
 pub(super) const DATA: u8 = 1;
@@ -16,6 +17,12 @@ pub(super) const ACK: u8 = 3;
 pub(super) const NACK: u8 = 4;
 pub(super) const HEARTBEAT: u8 = 5;
 pub(super) const NEW_VIEW: u8 = 6;
+pub(super) const PREPARE: u8 = 7;
+pub(super) const PROMISE: u8 = 8;
+pub(super) const FETCH: u8 = 9;
+pub(super) const ENTRY: u8 = 10;
+pub(super) const INQUIRY: u8 = 11;
+pub(super) const SUMMARY: u8 = 12;
 
 /// Appends a header's bytes. Sender and incarnation are not among them: the seal says them.
 pub(super) fn header(header: &Header, out: &mut Vec<u8>) {
@@ -37,8 +44,38 @@ pub(super) fn chunk(chunk: &Chunk, out: &mut Vec<u8>) {
         Chunk::Sequence { first, names } => sequence(*first, names, writer),
         Chunk::Ack { through, reply } => ack(*through, *reply, writer),
         Chunk::Nack { sequences, messages } => nack(sequences, messages, writer),
-        Chunk::Heartbeat { sent_at, heard } => heartbeat(*sent_at, heard, writer),
-        Chunk::NewView { number, members, start } => new_view(*number, members, *start, writer),
+        Chunk::Heartbeat { sent_at, delivered, leaving, heard } => {
+            heartbeat(*sent_at, *delivered, *leaving, heard, writer);
+        }
+        Chunk::Prepare { number } => {
+            writer.u8(PREPARE);
+            proposed(*number, writer);
+        }
+        Chunk::Promise { number, log } => promise(*number, log, writer),
+        Chunk::NewView { number, members, start, source, boundaries: chosen } => {
+            new_view(*number, members, writer);
+            seq(*start, writer);
+            replica(*source, writer);
+            boundaries(chosen, writer);
+        }
+        Chunk::Fetch { from, to } => {
+            writer.u8(FETCH);
+            span(from.0, to.0, writer);
+        }
+        Chunk::Entry(entry) => {
+            check_entry(entry);
+            writer.u8(ENTRY);
+            encode_entry(entry, out);
+        }
+        Chunk::Inquiry { from } => {
+            writer.u8(INQUIRY);
+            seq(*from, writer);
+        }
+        Chunk::Summary { through, boundaries: of_log } => {
+            writer.u8(SUMMARY);
+            number(through.0, writer);
+            boundaries(of_log, writer);
+        }
     }
 }
 
@@ -84,11 +121,19 @@ fn nack(sequences: &[SeqRange], messages: &[MessageRange], writer: &mut Writer<'
     }
 }
 
-fn heartbeat(sent_at: u32, heard: &[Heard], writer: &mut Writer<'_>) {
+fn heartbeat(
+    sent_at: u32,
+    delivered: Seq,
+    leaving: bool,
+    heard: &[Heard],
+    writer: &mut Writer<'_>,
+) {
     assert!(heard.len() <= MAX_REPLICAS, "a HEARTBEAT has heard {} replicas", heard.len());
     assert!(heard.is_sorted_by(|a, b| a.replica < b.replica), "heard replicas are out of order");
     writer.u8(HEARTBEAT);
     writer.u32(sent_at);
+    number(delivered.0, writer);
+    writer.bool(leaving);
     writer.count(heard.len());
     for one in heard {
         replica(one.replica, writer);
@@ -98,7 +143,36 @@ fn heartbeat(sent_at: u32, heard: &[Heard], writer: &mut Writer<'_>) {
     }
 }
 
-fn new_view(number: ViewNumber, members: &[Member], start: Seq, writer: &mut Writer<'_>) {
+fn promise(number: ViewNumber, log: &LogEnd, writer: &mut Writer<'_>) {
+    assert!(log.delivered <= log.last, "delivered past the log's end");
+    writer.u8(PROMISE);
+    proposed(number, writer);
+    view_number(log.last_view, writer);
+    self::number(log.last.0, writer);
+    self::number(log.delivered.0, writer);
+    boundaries(&log.boundaries, writer);
+}
+
+fn boundaries(boundaries: &[Boundary], writer: &mut Writer<'_>) {
+    assert!(boundaries.len() <= MAX_BOUNDARIES, "{} boundaries", boundaries.len());
+    assert!(boundaries.is_sorted_by(|a, b| a.first < b.first), "boundaries are out of order");
+    writer.count(boundaries.len());
+    for boundary in boundaries {
+        proposed(boundary.view, writer);
+        seq(boundary.first, writer);
+    }
+}
+
+fn check_entry(entry: &Entry) {
+    assert!(entry.seq.0 <= MAX_NUMBER && entry.view.round <= MAX_NUMBER, "an entry's numbers");
+}
+
+fn proposed(number: ViewNumber, writer: &mut Writer<'_>) {
+    assert!(number != ViewNumber::NONE, "a view has a number");
+    view_number(number, writer);
+}
+
+fn new_view(number: ViewNumber, members: &[Member], writer: &mut Writer<'_>) {
     assert!(number != ViewNumber::NONE, "a view to install has no number");
     assert!((1..=MAX_REPLICAS).contains(&members.len()), "a view has {} members", members.len());
     assert!(members.is_sorted_by(|a, b| a.id < b.id), "members are out of order");
@@ -109,7 +183,6 @@ fn new_view(number: ViewNumber, members: &[Member], start: Seq, writer: &mut Wri
         replica(member.id, writer);
         incarnation(member.incarnation, writer);
     }
-    seq(start, writer);
 }
 
 fn message_name(name: MessageName, writer: &mut Writer<'_>) {

@@ -15,6 +15,10 @@ pub const MAX_NAMES: usize = 8;
 /// The most ranges that one NACK asks for.
 pub const MAX_RANGES: usize = 32;
 
+/// The most boundaries of a log that are told at a time: those above what is delivered, and one more. A view's
+/// boundary lies above it only until the view's first entry is delivered.
+pub const MAX_BOUNDARIES: usize = 40;
+
 /// The most chunks in one datagram. In memory a chunk takes some twenty times the bytes of the shortest one on the
 /// wire: this bounds what a datagram full of those can make of itself.
 pub const MAX_CHUNKS: usize = 128;
@@ -48,13 +52,22 @@ const HEADER_LEN: usize = 2 * VIEW_NUMBER_LEN + 2 * NUMBER_LEN;
 const SEQUENCE_LEN: usize = TAG_LEN + NUMBER_LEN + COUNT_LEN + MAX_NAMES * NAME_LEN;
 const ACK_LEN: usize = TAG_LEN + NUMBER_LEN + 1;
 const NACK_LEN: usize = TAG_LEN + 2 * COUNT_LEN + MAX_RANGES * (ID_LEN + 3 * NUMBER_LEN);
-const HEARTBEAT_LEN: usize = TAG_LEN + 4 + COUNT_LEN + MAX_REPLICAS * (ID_LEN + NUMBER_LEN + 4 + 4);
+const HEARTBEAT_LEN: usize =
+    TAG_LEN + 4 + NUMBER_LEN + 1 + COUNT_LEN + MAX_REPLICAS * (ID_LEN + NUMBER_LEN + 4 + 4);
+const MEMBERS_LEN: usize = COUNT_LEN + MAX_REPLICAS * (ID_LEN + NUMBER_LEN);
+const BOUNDARIES_LEN: usize = COUNT_LEN + MAX_BOUNDARIES * (VIEW_NUMBER_LEN + NUMBER_LEN);
 const NEW_VIEW_LEN: usize =
-    TAG_LEN + VIEW_NUMBER_LEN + COUNT_LEN + MAX_REPLICAS * (ID_LEN + NUMBER_LEN) + NUMBER_LEN;
+    TAG_LEN + VIEW_NUMBER_LEN + MEMBERS_LEN + NUMBER_LEN + ID_LEN + BOUNDARIES_LEN;
+const PROMISE_LEN: usize = TAG_LEN + 2 * VIEW_NUMBER_LEN + 2 * NUMBER_LEN + BOUNDARIES_LEN;
+const SUMMARY_LEN: usize = TAG_LEN + NUMBER_LEN + BOUNDARIES_LEN;
+// An entry's message came in DATA, beside SEQUENCE and ACK: what the entry says more than DATA does is less than those.
+const _: () = assert!(NUMBER_LEN + VIEW_NUMBER_LEN + 1 < SEQUENCE_LEN + ACK_LEN);
 
 // One datagram has room for any chunk but DATA, and for a payload worth the rest.
 const ROOM: usize = MIN_MAX_DATAGRAM - SEAL_LEN - HEADER_LEN;
 const _: () = assert!(NACK_LEN <= ROOM && HEARTBEAT_LEN <= ROOM && NEW_VIEW_LEN <= ROOM);
+const _: () = assert!(PROMISE_LEN <= ROOM && SUMMARY_LEN <= ROOM);
 const _: () = assert!(max_payload(MIN_MAX_DATAGRAM) >= MIN_MAX_DATAGRAM * 3 / 4);
 // Counts take one byte.
-const _: () = assert!(MAX_NAMES < 0x80 && MAX_RANGES < 0x80 && MAX_REPLICAS < 0x80);
+const _: () =
+    assert!(MAX_NAMES < 0x80 && MAX_RANGES < 0x80 && MAX_REPLICAS < 0x80 && MAX_BOUNDARIES < 0x80);

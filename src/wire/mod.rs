@@ -21,11 +21,12 @@ mod encode;
 mod dropped;
 mod seal;
 
-pub use chunk::{Chunk, Header, Heard, MessageRange, SeqRange};
+pub use chunk::{Chunk, Header, Heard, LogEnd, MessageRange, SeqRange};
 pub use datagram::{Datagram, open, pack};
 pub use dropped::Dropped;
 pub use limits::{
-    MAX_CHUNKS, MAX_NAMES, MAX_NUMBER, MAX_PAYLOAD, MAX_RANGES, MIN_MAX_DATAGRAM, max_payload,
+    MAX_BOUNDARIES, MAX_CHUNKS, MAX_NAMES, MAX_NUMBER, MAX_PAYLOAD, MAX_RANGES, MIN_MAX_DATAGRAM,
+    max_payload,
 };
 pub use seal::{ClusterId, ClusterKey, MAX_DATAGRAM, Opener, Sealer};
 

@@ -1,6 +1,8 @@
 //! Starts replicas as processes of their own and ends them.
 
 use std::collections::HashSet;
+use std::env;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -22,6 +24,8 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(10);
 /// The exit code of a replica that finds its address in use.
 const CANNOT_START: i32 = 3;
+/// The exit code of a replica whose storage failed.
+pub(crate) const STORAGE_FAILED: i32 = 4;
 
 /// A cluster's processes; they end with it.
 pub(crate) struct Cluster {
@@ -104,6 +108,24 @@ impl Cluster {
             }
         }
         true
+    }
+
+    /// The ids of all replicas.
+    pub(crate) fn all(&self) -> Vec<usize> {
+        (0..self.replicas.len()).collect()
+    }
+
+    /// Ends all processes as a power cut does: none has time to do anything about another's end.
+    pub(crate) async fn kill_all(&mut self) {
+        self.replicas.iter().for_each(|replica| replica.signal(Signal::KILL));
+        for replica in &mut self.replicas {
+            assert_eq!(replica.exit_code().await, None, "it was killed");
+        }
+    }
+
+    /// Starts all processes.
+    pub(crate) fn start_all(&mut self) {
+        self.replicas.iter_mut().for_each(Replica::start);
     }
 
     /// Where the replicas' rings listen.
@@ -214,6 +236,21 @@ impl Replica {
         kill_process(Pid::from_child(process), signal).unwrap();
     }
 
+    /// Ends the process as `kill -9` does.
+    pub(crate) async fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        assert_eq!(self.exit_code().await, None, "it was killed");
+    }
+
+    /// Ends the process whose disk is gone; it may have ended by itself because of that.
+    pub(crate) async fn end_by_power_cut(&mut self) {
+        if self.ended().is_none() {
+            self.signal(Signal::KILL);
+        }
+        let code = self.exit_code().await;
+        assert!(matches!(code, None | Some(STORAGE_FAILED)), "r{}: exit code {code:?}", self.id);
+    }
+
     /// Its exit status, if it has ended.
     fn ended(&mut self) -> Option<ExitStatus> {
         self.process.as_mut().expect("it was started").try_wait().unwrap()
@@ -253,10 +290,20 @@ impl Drop for Replica {
 
 /// The command under test, without settings of whoever runs the tests.
 pub(crate) fn ftqueue() -> Command {
-    bare_command(env!("CARGO_BIN_EXE_ftqueue"))
+    bare_command(program())
 }
 
-fn bare_command(program: &str) -> Command {
+/// The program under test: `FTQUEUE_BINARY`, else the one that was built with the test, else the one of the same build
+/// as the example that asks.
+fn program() -> PathBuf {
+    let built = || match option_env!("CARGO_BIN_EXE_ftqueue") {
+        Some(program) => PathBuf::from(program),
+        None => env::current_exe().unwrap().ancestors().nth(2).unwrap().join("ftqueue"),
+    };
+    env::var_os("FTQUEUE_BINARY").map_or_else(built, PathBuf::from)
+}
+
+fn bare_command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("RUST_BACKTRACE", "1");
     command.stdin(Stdio::null()).stdout(Stdio::null());

@@ -42,7 +42,8 @@ async fn a_replica_alone_of_three_does_not_serve() {
     let status = client.q_id(QIdRequest { label: 1 }).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
     let info = status.get_details_error_info().unwrap();
-    assert_eq!(info.reason, "NO_VIEW");
+    assert_eq!(info.reason, "NO_MAJORITY");
+    assert_eq!(info.metadata["reachable"], "1");
     assert_eq!(info.metadata["outcome"], "not_executed");
     assert_eq!(replica.health("").await, Some(ServingStatus::NotServing));
 }

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod calls;
+#[allow(dead_code, reason = "shared with the tests of clusters that break, which use more of it")]
 mod cluster;
 mod deadlines;
 mod flags;

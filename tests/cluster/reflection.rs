@@ -19,8 +19,9 @@ const SYMBOLS: [&str; 9] = [
     "grpc.reflection.v1alpha.ServerReflection",
 ];
 const FILES: [&str; 2] = ["google/protobuf/any.proto", "google/protobuf/duration.proto"];
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "ftqueue.v1.FTQueue",
+    "ftqueue.v1.FTQueueAdmin",
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",

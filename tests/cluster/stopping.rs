@@ -141,6 +141,6 @@ async fn a_damaged_or_foreign_directory_is_refused() {
     bytes[30] ^= 1;
     fs::write(&path, bytes).unwrap();
     replica.start();
-    assert_eq!(replica.exit_code().await, Some(4));
+    assert_eq!(replica.exit_code().await, Some(6));
     assert!(replica.log().contains("incarnation is damaged: its checksum does not match"));
 }

@@ -90,6 +90,19 @@ impl Total {
     }
 }
 
+/// Seeds that once failed.
+#[test]
+fn seeds_that_once_failed() {
+    let kept = include_str!("seeds.txt").lines().filter(|line| !line.starts_with('#'));
+    for line in kept {
+        let seed = line.split_whitespace().next().and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| panic!("no seed: {line}"));
+        if let Err(said) = run(seed, None) {
+            panic!("seed {line} fails again: {said}");
+        }
+    }
+}
+
 /// Many seeds, none of which fails; each rare path is taken by one of them at least.
 #[test]
 fn seeds() {

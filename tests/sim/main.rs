@@ -3,6 +3,7 @@
 //! `FTQ_RUNS=10000 cargo test --release --test sim` hunts; `FTQ_SEED=… cargo test --test sim -- replay` repeats a run.
 
 mod check;
+mod disk;
 mod hunt;
 mod network;
 mod options;
@@ -10,6 +11,7 @@ mod options;
 mod planted;
 mod probes;
 mod random;
+mod storage;
 mod story;
 mod workload;
 mod world;
@@ -41,6 +43,8 @@ fn replay() {
     let told = from_environment("FTQ_SEED");
     for seed in told.map_or(1..=10, |seed| seed..=seed) {
         if told.is_some() {
+            // What the replicas log, too.
+            tracing_subscriber::fmt().without_time().with_writer(std::io::stdout).try_init().ok();
             println!("{:#?}", Options::of_seed(seed));
         }
         let one = World::new(Options::of_seed(seed), None).run();

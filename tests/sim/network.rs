@@ -75,6 +75,11 @@ impl Network {
         self.cuts.clear();
     }
 
+    /// Nothing passes in one direction.
+    pub(crate) fn cut(&mut self, cut: Cut) {
+        self.cuts.push(cut);
+    }
+
     /// What arrives of a datagram that leaves at `now`.
     pub(crate) fn send(
         &mut self,

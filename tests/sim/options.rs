@@ -7,7 +7,7 @@ pub(crate) const MICROSECOND: u64 = 1_000;
 pub(crate) const MILLISECOND: u64 = 1_000 * MICROSECOND;
 pub(crate) const SECOND: u64 = 1_000 * MILLISECOND;
 
-/// Nothing is asked before this time: what a replica held is gone with it, so restarts come before.
+/// Nothing is asked before this time: a view has formed.
 pub(crate) const CALLS_FROM: u64 = 300 * MILLISECOND;
 
 /// The faults of the link from one replica to another. Probabilities in thousandths.
@@ -39,6 +39,48 @@ impl Cut {
     pub(crate) fn lasts_at(&self, now: u64) -> bool {
         (self.since..self.until).contains(&now)
     }
+}
+
+/// What breaks at a replica.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Fault {
+    /// Its process ends, after so many effects more, or at once; it comes back.
+    Crash {
+        power: bool,
+        down_for: u64,
+        after: u64,
+    },
+    /// It is told to stop, and comes back.
+    Leave,
+    /// It does nothing.
+    Pause {
+        duration: u64,
+    },
+    /// Its clock jumps ahead.
+    Jump {
+        by: u64,
+    },
+    /// Its disk has room for so many bytes more; and for plenty again.
+    Full {
+        room: u64,
+    },
+    Room,
+    /// Its disk fails.
+    DiskFails,
+}
+
+/// How a replica stays broken when the other faults end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Broken {
+    Down,
+    Paused,
+    Isolated,
+    /// Nobody hears it.
+    Mute,
+    /// It hears nobody.
+    Deaf,
+    /// Some do not hear it.
+    Partly,
 }
 
 /// The names that calls carry.
@@ -78,8 +120,14 @@ pub(crate) struct Options {
     pub(crate) impatient: u64,
     /// How many calls a client has under way.
     pub(crate) pipeline: usize,
-    /// Replicas that are started anew while the first view forms, and when.
-    pub(crate) restarts: Vec<(u64, usize)>,
+    /// What breaks when.
+    pub(crate) faults: Vec<(u64, usize, Fault)>,
+    /// What stays broken: fewer than half of the replicas.
+    pub(crate) broken: Vec<(usize, Broken)>,
+    /// How often a datagram to a replica that is down comes back refused, in thousandths.
+    pub(crate) refusals: u64,
+    /// How long a client thinks between two calls at most.
+    pub(crate) think: u64,
     pub(crate) names: Names,
     /// The largest datagram, in bytes: small ones fill up.
     pub(crate) max_datagram: usize,
@@ -102,7 +150,14 @@ impl Options {
             })
             .collect();
         let sync = (0..replicas)
-            .map(|_| random.pick(&[(0, 0), (0, 100 * MICROSECOND), (MILLISECOND, 5 * MILLISECOND)]))
+            .map(|_| {
+                random.pick(&[
+                    (0, 0),
+                    (0, 100 * MICROSECOND),
+                    (MILLISECOND, 5 * MILLISECOND),
+                    (MILLISECOND, if swarm.slow_disks { 100 * MILLISECOND } else { MILLISECOND }),
+                ])
+            })
             .collect();
         let drift = (0..replicas).map(|_| random.below(2_001) as i64 - 1_000).collect();
         let least = random.pick(&[10 * MICROSECOND, 50 * MICROSECOND, 500 * MICROSECOND]);
@@ -115,7 +170,8 @@ impl Options {
             delay: (least, least + random.pick(&[0, 50 * MICROSECOND, MILLISECOND])),
             delay_most: random.pick(&[MILLISECOND, 20 * MILLISECOND, 200 * MILLISECOND]),
             links,
-            cuts: swarm.cuts(&mut random, replicas),
+            cuts: [swarm.cuts(&mut random, replicas), swarm.partitions(&mut random, replicas)]
+                .concat(),
             wake,
             sync,
             drift,
@@ -127,9 +183,14 @@ impl Options {
             small_windows: random.per_mille(300),
             impatient: random.pick(&[0, 0, 50]),
             pipeline: random.pick(&[1, 1, 1, 8]),
-            restarts: (0..random.pick(&[0, 0, 1, 3]))
-                .map(|_| (random.below(CALLS_FROM / 2), random.below(replicas as u64) as usize))
-                .collect(),
+            faults: swarm.faults(&mut random, replicas),
+            broken: swarm.broken(&mut random, replicas),
+            refusals: random.pick(&[0, 500, 1_000]),
+            think: if swarm.breaks() {
+                random.pick(&[MILLISECOND, 20 * MILLISECOND, 60 * MILLISECOND])
+            } else {
+                MILLISECOND / 2
+            },
             names: random.pick(&[Names::None, Names::Short, Names::Short, Names::Long]),
             max_datagram: random.pick(&[1_200, 1_400, 8_900]),
         }
@@ -137,6 +198,16 @@ impl Options {
 }
 
 impl Options {
+    /// Whether nothing happens but what the ring makes good by itself: no view may change then.
+    pub(crate) fn is_calm(&self) -> bool {
+        let mild = |link: &LinkFaults| link.loss <= 50 && link.burst == 0 && link.clog == 0;
+        self.faults.is_empty()
+            && self.broken.is_empty()
+            && self.cuts.is_empty()
+            && self.pause == (0, 0)
+            && self.links.iter().flatten().all(mild)
+    }
+
     /// A cluster in which nothing goes wrong: every link takes 1 ms, nothing else takes time, nobody calls.
     pub(crate) fn quiet(replicas: usize) -> Self {
         Self {
@@ -158,7 +229,10 @@ impl Options {
             names: Names::None,
             max_datagram: 1_400,
             pipeline: 1,
-            restarts: Vec::new(),
+            faults: Vec::new(),
+            broken: Vec::new(),
+            refusals: 0,
+            think: MILLISECOND / 2,
         }
     }
 
@@ -187,6 +261,16 @@ struct Swarm {
     clogs: bool,
     cuts: bool,
     pauses: bool,
+    slow_disks: bool,
+    crashes: bool,
+    restarts_of_all: bool,
+    leaves: bool,
+    partitions: bool,
+    long_pauses: bool,
+    jumps: bool,
+    full_disks: bool,
+    bad_disks: bool,
+    broken: bool,
 }
 
 impl Swarm {
@@ -194,8 +278,155 @@ impl Swarm {
         let mut coin = || random.per_mille(400);
         let (bursts, duplicates, corruption, replays) = (coin(), coin(), coin(), coin());
         let (reordering, clogs, cuts, pauses) = (coin(), coin(), coin(), coin());
+        let (slow_disks, crashes, restarts_of_all, leaves) = (coin(), coin(), coin(), coin());
+        let (partitions, long_pauses, jumps, full_disks) = (coin(), coin(), coin(), coin());
+        let (bad_disks, broken) = (coin(), coin());
         let loss = random.pick(&[0, 0, 10, 50, 200, 300]);
-        Self { loss, bursts, duplicates, corruption, replays, reordering, clogs, cuts, pauses }
+        let all = Self {
+            loss,
+            bursts,
+            duplicates,
+            corruption,
+            replays,
+            reordering,
+            clogs,
+            cuts,
+            pauses,
+            slow_disks,
+            crashes,
+            restarts_of_all,
+            leaves,
+            partitions,
+            long_pauses,
+            jumps,
+            full_disks,
+            bad_disks,
+            broken,
+        };
+        // A third of all runs has nothing that changes views.
+        if random.below(3) == 0 { all.without_breaks() } else { all }
+    }
+
+    fn without_breaks(self) -> Self {
+        Self {
+            crashes: false,
+            restarts_of_all: false,
+            leaves: false,
+            partitions: false,
+            long_pauses: false,
+            jumps: false,
+            full_disks: false,
+            bad_disks: false,
+            broken: false,
+            ..self
+        }
+    }
+
+    /// Whether anything happens that may change views.
+    fn breaks(&self) -> bool {
+        self.crashes
+            || self.restarts_of_all
+            || self.leaves
+            || self.partitions
+            || self.long_pauses
+            || self.jumps
+            || self.full_disks
+            || self.bad_disks
+    }
+
+    /// What breaks while the load lasts.
+    fn faults(&self, random: &mut Random, replicas: usize) -> Vec<(u64, usize, Fault)> {
+        let mut faults = Vec::new();
+        let mut some = |on: bool, most: u64, make: &mut dyn FnMut(&mut Random) -> Fault| {
+            let count = if on { random.between(1, most) } else { 0 };
+            for _ in 0..count {
+                let at = random.below(CALLS_FROM + 3 * SECOND);
+                let node = random.below(replicas as u64) as usize;
+                faults.push((at, node, make(random)));
+            }
+        };
+        some(self.crashes, 6, &mut |random| Fault::Crash {
+            power: random.per_mille(500),
+            down_for: random.pick(&[MILLISECOND, 200 * MILLISECOND, 1_500 * MILLISECOND]),
+            after: random.pick(&[0, 1, 5, 40]),
+        });
+        some(self.leaves, 3, &mut |_| Fault::Leave);
+        some(self.long_pauses, 3, &mut |random| Fault::Pause {
+            duration: random.between(100 * MILLISECOND, 3 * SECOND),
+        });
+        some(self.jumps, 3, &mut |random| Fault::Jump { by: random.below(10 * SECOND) });
+        some(self.bad_disks, 2, &mut |_| Fault::DiskFails);
+        some(self.full_disks, 2, &mut |random| Fault::Full { room: random.below(100_000) });
+        for (at, node, fault) in faults.clone() {
+            if matches!(fault, Fault::Full { .. }) {
+                faults.push((at + random.between(SECOND / 10, SECOND), node, Fault::Room));
+            }
+        }
+        if self.restarts_of_all {
+            let at = random.below(CALLS_FROM + 2 * SECOND);
+            for node in 0..replicas {
+                let spread = random.pick(&[1, 50 * MILLISECOND]);
+                let at = at + random.below(spread);
+                let down_for = random.pick(&[MILLISECOND, 300 * MILLISECOND]);
+                faults.push((at, node, Fault::Crash { power: true, down_for, after: 0 }));
+            }
+        }
+        faults
+    }
+
+    /// Who stays broken when the other faults end.
+    fn broken(&self, random: &mut Random, replicas: usize) -> Vec<(usize, Broken)> {
+        let most = if self.broken { (replicas - 1) / 2 } else { 0 };
+        let first = random.below(replicas as u64) as usize;
+        let count = if most > 0 { random.between(1, most as u64) as usize } else { 0 };
+        let kinds = [
+            Broken::Down,
+            Broken::Paused,
+            Broken::Isolated,
+            Broken::Mute,
+            Broken::Deaf,
+            Broken::Partly,
+        ];
+        // The others must be the largest set of replicas that all hear each other, or they need not be the view.
+        let kinds = if count == 1 && replicas > 3 { &kinds[..] } else { &kinds[..5] };
+        (0..count).map(|place| ((first + place) % replicas, random.pick(kinds))).collect()
+    }
+
+    /// Partitions of every shape, one after the other or at a time.
+    fn partitions(&self, random: &mut Random, replicas: usize) -> Vec<Cut> {
+        let count = if self.partitions { random.between(1, 4) } else { 0 };
+        let mut cuts = Vec::new();
+        for _ in 0..count {
+            let since = CALLS_FROM + random.below(3 * SECOND);
+            let lasts = random.pick(&[100 * MILLISECOND, SECOND, 3 * SECOND]);
+            let until = since + random.below(lasts) + 1;
+            let some = random.below(1 << replicas);
+            let inside = |id: usize| some >> id & 1 == 1;
+            let (one, shape) = (random.below(replicas as u64) as usize, random.below(5));
+            for from in 0..replicas {
+                for to in 0..replicas {
+                    let apart = match shape {
+                        // One is alone.
+                        0 => from == one || to == one,
+                        // Two sides.
+                        1 => inside(from) != inside(to),
+                        // One direction between the sides.
+                        2 => inside(from) && !inside(to),
+                        // Two sides, and one in both.
+                        3 => inside(from) != inside(to) && from != one && to != one,
+                        // Each hears its neighbours only.
+                        _ => {
+                            let far = from.abs_diff(to);
+                            far.min(replicas - far) > replicas.div_ceil(4)
+                        }
+                    };
+                    if apart && from != to {
+                        cuts.push(Cut { from, to, since, until });
+                    }
+                }
+            }
+        }
+        cuts
     }
 
     /// Cuts of single directions while the load lasts; some directions may stay cut until the faults end.

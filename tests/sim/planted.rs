@@ -8,7 +8,7 @@ use ftqueue::testing::PlantedBug;
 use crate::hunt::{each_on_all_cores, run};
 
 /// Within how many seeds each bug is caught at the latest.
-const SEEDS: u64 = 20;
+const SEEDS: u64 = 300;
 
 #[test]
 fn every_planted_bug_is_caught() {

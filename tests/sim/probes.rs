@@ -8,11 +8,29 @@ use std::collections::BTreeMap;
 pub(crate) struct Probes(BTreeMap<&'static str, u64>);
 
 /// What replicas that keep the rules never do to each other.
-const NEVER: [&str; 4] =
-    ["beyond_window", "conflicting_numberings", "foreign_names", "unreadable_payloads"];
+const NEVER: [&str; 5] = [
+    "beyond_window",
+    "conflicting_numberings",
+    "foreign_names",
+    "impossible_views",
+    "unreadable_payloads",
+];
 
 /// What happens to a whole run now and then.
-const OF_WORLDS: [&str; 2] = ["replica_paused", "tail_sequence_lost"];
+const OF_WORLDS: [&str; 12] = [
+    "broken_for_good",
+    "crash_between_effects",
+    "crash_while_syncing",
+    "datagram_refused",
+    "disk_failed",
+    "entries_dropped_by_record",
+    "left_in_order",
+    "replica_paused",
+    "storage_full",
+    "tail_sequence_lost",
+    "torn_tail_cut",
+    "writes_lost_in_crash",
+];
 
 impl Probes {
     /// With the paths that only the world sees.

@@ -12,6 +12,12 @@
 //! twice MS rX rY KIND COUNT    they come a second time, 1 ms later
 //! late MS rX rY KIND COUNT DELAY   they come that much later
 //! pause MS rX DURATION         the replica does nothing for so long
+//! crash MS rX                  its process ends
+//! restart MS rX                it starts, with what its disk holds
+//! leave MS rX                  it is told to stop
+//! cut MS rX rY                 nothing passes from the one to the other
+//! heal MS                      all passes again
+//! from MS                      the trace begins: at 900, where nothing is said
 //! until MS                     the trace ends
 //! ```
 
@@ -42,10 +48,22 @@ pub(crate) enum Fate {
     Late(u64),
 }
 
+/// What else a script does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Told {
+    Pause(usize, u64),
+    Crash(usize),
+    Restart(usize),
+    Leave(usize),
+    Cut(usize, usize),
+    Heal,
+}
+
 /// A script that is being run, and its trace so far.
 #[derive(Default)]
 pub(crate) struct Story {
     rules: Vec<Rule>,
+    from: u64,
     trace: String,
 }
 
@@ -94,6 +112,9 @@ impl Story {
 
     /// Something else happens.
     pub(crate) fn line(&mut self, now: u64, what: &str) {
+        if now < self.from {
+            return;
+        }
         let (ms, micros) = (now / MILLISECOND, now / 1_000 % 1_000);
         writeln!(self.trace, "{ms:4}.{micros:03}ms {what}").expect("a string takes it");
     }
@@ -107,6 +128,12 @@ fn kind(chunk: &Chunk) -> &'static str {
         Chunk::Nack { .. } => "NACK",
         Chunk::Heartbeat { .. } => "HEARTBEAT",
         Chunk::NewView { .. } => "NEWVIEW",
+        Chunk::Prepare { .. } => "PREPARE",
+        Chunk::Promise { .. } => "PROMISE",
+        Chunk::Fetch { .. } => "FETCH",
+        Chunk::Entry(_) => "ENTRY",
+        Chunk::Inquiry { .. } => "INQUIRY",
+        Chunk::Summary { .. } => "SUMMARY",
     }
 }
 
@@ -134,9 +161,21 @@ fn describe(chunk: &Chunk) -> String {
             sequences.chain(messages).collect::<Vec<_>>().join(" ")
         }
         Chunk::Heartbeat { .. } => String::new(),
-        Chunk::NewView { members, .. } => {
-            members.iter().map(|member| member.id.to_string()).collect::<Vec<_>>().join(" ")
+        Chunk::NewView { number, members, start, .. } => {
+            let members: Vec<_> = members.iter().map(|member| member.id.to_string()).collect();
+            format!("{number} of {} from {start}", members.join(" "))
         }
+        Chunk::Prepare { number } => number.to_string(),
+        Chunk::Promise { number, log } => {
+            format!("{number}, log to {} of {}", log.last, log.last_view)
+        }
+        Chunk::Fetch { from, to } => format!("{from}..={to}"),
+        Chunk::Entry(entry) => match entry.name() {
+            Some(name) => format!("{} of {}={}", entry.seq, entry.view, message(name)),
+            None => format!("{}={}", entry.seq, entry.view),
+        },
+        Chunk::Inquiry { from } => format!("from {from}"),
+        Chunk::Summary { through, .. } => format!("through {through}"),
     };
     format!("{} {what}", kind(chunk))
 }
@@ -152,9 +191,10 @@ fn play(script: &str) -> String {
     let time = |word: &str| number(word) * MILLISECOND;
     let replica = |word: &str| number(word.trim_start_matches('r')) as usize;
     let item = |word: &str| word.parse::<i64>().unwrap_or_else(|_| panic!("{word} is no number"));
-    let mut story = Story::default();
+    let mut story = Story { from: time("900"), ..Story::default() };
+    let mut events = Vec::new();
     let (mut replicas, mut until) = (3, 1_000 * MILLISECOND);
-    let (mut calls, mut pauses) = (Vec::new(), Vec::new());
+    let mut calls = Vec::new();
     for command in &commands {
         match command.as_slice() {
             ["replicas", count] => replicas = number(count) as usize,
@@ -180,13 +220,23 @@ fn play(script: &str) -> String {
                 let (from, to, count) = (replica(from), replica(to), number(count) as usize);
                 story.rules.push(Rule { from_time, from, to, kind, count, fate });
             }
-            ["pause", at, node, duration] => pauses.push((time(at), replica(node), time(duration))),
+            ["pause", at, node, duration] => {
+                events.push((time(at), Told::Pause(replica(node), time(duration))));
+            }
+            ["crash", at, node] => events.push((time(at), Told::Crash(replica(node)))),
+            ["restart", at, node] => events.push((time(at), Told::Restart(replica(node)))),
+            ["leave", at, node] => events.push((time(at), Told::Leave(replica(node)))),
+            ["cut", at, from, to] => {
+                events.push((time(at), Told::Cut(replica(from), replica(to))));
+            }
+            ["heal", at] => events.push((time(at), Told::Heal)),
+            ["from", at] => story.from = time(at),
             ["until", at] => until = time(at),
             other => panic!("no command: {other:?}"),
         }
     }
     let mut world = World::new(Options::quiet(replicas), None);
-    world.tell(story, calls, pauses);
+    world.tell(story, calls, events);
     world.run_until(until).trace
 }
 

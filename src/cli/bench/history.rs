@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crate::cli::record::{error, sequence};
 use crate::client::{Answered, Endpoint, Failure, FailureCause};
@@ -30,6 +31,8 @@ pub(super) struct Entry {
 
 /// How many calls may wait to be written. Beyond, the load waits: a history is complete or it is worth nothing.
 const WAITING: usize = 16_384;
+/// How long a call may stay out of the file, so that others can follow the load by it.
+const LATE: Duration = Duration::from_millis(50);
 
 /// A history that is being written, on a thread of its own.
 pub(super) struct History {
@@ -85,11 +88,22 @@ fn write_all(
     endpoints: &[Endpoint],
     entries: &Receiver<Entry>,
 ) -> io::Result<u64> {
-    let mut written = 0;
-    for entry in entries {
-        serde_json::to_writer(&mut out, &record(&entry, endpoints))?;
-        out.write_all(b"\n")?;
-        written += 1;
+    let (mut written, mut flushed) = (0, Instant::now());
+    loop {
+        match entries.recv_timeout(LATE) {
+            Ok(entry) => {
+                serde_json::to_writer(&mut out, &record(&entry, endpoints))?;
+                out.write_all(b"\n")?;
+                written += 1;
+                if flushed.elapsed() < LATE {
+                    continue;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        out.flush()?;
+        flushed = Instant::now();
     }
     out.flush()?;
     Ok(written)

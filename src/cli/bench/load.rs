@@ -8,6 +8,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep};
 
 use super::caller::Caller;
+use super::drain::Drain;
 use super::history::Recorder;
 use super::interrupt::Interrupt;
 use super::measure::{Measurements, Summary};
@@ -26,6 +27,8 @@ pub(super) struct Loaded {
     pub interrupted: bool,
     /// Whether every call that was begun was waited for.
     pub complete: bool,
+    /// Whether the queues were popped empty, if they were to be.
+    pub drained: bool,
 }
 
 /// Puts a load on the endpoints.
@@ -60,7 +63,7 @@ impl Loaded {
     /// Interrupted before it began.
     fn nothing() -> Self {
         let summary = Measurements::default().summary(Duration::ZERO);
-        Self { summary, interrupted: true, complete: false }
+        Self { summary, interrupted: true, complete: false, drained: true }
     }
 }
 
@@ -111,11 +114,27 @@ async fn conduct(
     shared.stopping.set(true);
     progress.end();
     // Each client ends after its present call, which has a timeout.
-    let complete = tokio::select! {
-        ended = running.join_all() => ended.len() == load.clients as usize,
-        () = interrupt.wait() => false,
+    let ended = async {
+        let clients = running.join_all().await;
+        if load.drain { drain(clients, &shared.queues).await } else { true }
     };
-    Loaded { summary: shared.measurements.borrow().summary(measured), interrupted, complete }
+    let (complete, drained) = tokio::select! {
+        drained = ended => (true, drained),
+        () = interrupt.wait() => (false, !load.drain),
+    };
+    let summary = shared.measurements.borrow().summary(measured);
+    Loaded { summary, interrupted, complete, drained }
+}
+
+/// Lets the clients pop the queues empty; says whether they are.
+async fn drain(clients: Vec<Client>, queues: &[QueueId]) -> bool {
+    let drain = Rc::new(RefCell::new(Drain::of(queues)));
+    let mut running = JoinSet::new();
+    for client in clients {
+        running.spawn_local(client.drain(drain.clone()));
+    }
+    running.join_all().await;
+    drain.borrow().is_done()
 }
 
 /// One client of a load.
@@ -123,6 +142,8 @@ struct Client {
     caller: Caller,
     random: Random,
     next_item: i64,
+    /// How long it pauses after its next failure.
+    pause: Duration,
 }
 
 /// The pauses of a client whose calls fail: the first, and the longest of the doubled ones. A client that cannot
@@ -153,16 +174,16 @@ fn clients(load: &Load, recorder: Option<Recorder>) -> Result<Vec<Client>, Failu
             },
             random: Random::new(u64::from(number)),
             next_item: i64::from(number) * ITEMS_PER_CLIENT,
+            pause: PAUSE.0,
         }
     };
     Ok((0..load.clients).map(client).collect())
 }
 
 impl Client {
-    /// Calls until it is told to stop.
-    async fn run(mut self, shared: Rc<Shared>) {
+    /// Calls until it is told to stop; gives itself back.
+    async fn run(mut self, shared: Rc<Shared>) -> Self {
         let queues = u32::try_from(shared.queues.len()).expect("as many as were asked for");
-        let mut pause = PAUSE.0;
         while !shared.stopping.get() {
             let queue = shared.queues[self.random.below(queues) as usize];
             let action = shared.mix.draw(&mut self.random, queue, self.next_item);
@@ -171,12 +192,29 @@ impl Client {
             if shared.measuring.get() {
                 shared.measurements.borrow_mut().add(action, call.nanoseconds, &call.result);
             }
-            if call.result.is_ok() {
-                pause = PAUSE.0;
-            } else {
-                sleep(pause).await;
-                pause = PAUSE.1.min(pause * 2);
-            }
+            self.pause_after_failures(call.result.is_ok()).await;
+        }
+        self
+    }
+
+    /// Pops until no queue is left.
+    async fn drain(mut self, drain: Rc<RefCell<Drain>>) {
+        loop {
+            let Some((queue, pop)) = drain.borrow_mut().next() else {
+                return;
+            };
+            let call = self.caller.call(pop).await;
+            drain.borrow_mut().note(queue, &call.result);
+            self.pause_after_failures(call.result.is_ok()).await;
+        }
+    }
+
+    async fn pause_after_failures(&mut self, answered: bool) {
+        if answered {
+            self.pause = PAUSE.0;
+        } else {
+            sleep(self.pause).await;
+            self.pause = PAUSE.1.min(self.pause * 2);
         }
     }
 }
@@ -200,6 +238,7 @@ mod tests {
             warmup: Duration::from_millis(50),
             duration: Duration::from_millis(200),
             timeout: Duration::from_secs(5),
+            drain: true,
         }
     }
 
@@ -235,7 +274,7 @@ mod tests {
         let file = directory.path().join("history");
         let history = History::start(&file, load.endpoints.clone()).unwrap();
         let loaded = run_quietly(&load, Some(history.recorder())).await.unwrap();
-        assert!(loaded.complete && !loaded.interrupted);
+        assert!(loaded.complete && !loaded.interrupted && loaded.drained);
         let written = history.finish().unwrap();
         let lines = std::fs::read_to_string(file).unwrap();
         let calls: Vec<Value> =
@@ -252,6 +291,8 @@ mod tests {
         let items: BTreeSet<_> =
             of("push").iter().map(|call| call["arguments"]["item"].as_i64().unwrap()).collect();
         assert_eq!(items.len(), of("push").len());
+        let popped = of("pop").iter().filter(|call| call["result"]["item"].is_i64()).count();
+        assert_eq!(popped, items.len(), "the queues were popped empty");
         let endpoints: BTreeSet<_> =
             calls.iter().map(|call| call["endpoint"].as_str().unwrap()).collect();
         assert_eq!(endpoints.len(), 2);
@@ -271,6 +312,7 @@ mod tests {
         let nobody = Nobody::new();
         let load = load(vec![nobody.endpoint.clone(), replica.endpoint.clone()]);
         let loaded = run_quietly(&load, None).await.unwrap();
+        assert!(loaded.drained, "by those whose replica is there");
         assert!(loaded.summary.all.operations > 0);
         assert!(loaded.summary.errors["NOT_CONNECTED"] > 0);
         assert_eq!(loaded.summary.errors.len(), 1, "{:?}", loaded.summary);

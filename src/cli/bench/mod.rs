@@ -1,6 +1,7 @@
 //! `ftqueue bench`: load, and what a cluster makes of it.
 
 mod caller;
+mod drain;
 mod echo;
 mod history;
 mod interrupt;
@@ -37,16 +38,19 @@ use crate::client::Failure;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 The load is closed-loop: each client calls, waits for the answer, and calls again, always at the \
-same replica; a client whose call fails pauses for 1 ms, doubled up to 100 ms. Queues are made for \
-the run and destroyed after it. Every pushed item is different. Only calls that end within \
---duration are counted; times are those of answered calls.
+same replica. A load goes on whatever fails, as long as its queues could be made: a client whose call \
+fails, or whose connection is lost, pauses for 1 ms, doubled up to 100 ms, and makes its next call, with \
+a new connection if need be; no call is made twice. Queues are made for the run and destroyed after it. \
+Every pushed item is different. Only calls that end within --duration are counted; times are those of \
+answered calls. Ctrl-C ends a load early and in order.
 
 --history writes every call, those of the setup and the warm-up included, as a line
   {\"client\":3,\"op\":\"push\",\"arguments\":{\"queue_id\":1,\"item\":17},\"invoked_ns\":123,\"returned_ns\":456,
    \"result\":{},\"sequence\":9,\"endpoint\":\"127.0.0.1:7001\"}
 with \"error\":{\"code\",\"reason\",\"outcome\"} in place of \"result\" where the call failed; \
 \"outcome\" is executed, not_executed or unknown, and \"returned_ns\" is null where no answer came. \
-The exit code is 1 when the history is not complete.
+The file follows the load by 50 ms. The exit code is 1 when the history is not complete, or when \
+--drain was asked for and a queue could not be popped empty.
 
 Examples:
   ftqueue bench
@@ -108,6 +112,10 @@ pub(crate) struct BenchArguments {
     #[arg(long, env = "FTQUEUE_ECHO", value_parser = FalseyValueParser::new())]
     echo: bool,
 
+    /// After the load, pop the queues until they are empty: so no item can be lost unseen
+    #[arg(long, env = "FTQUEUE_DRAIN", value_parser = FalseyValueParser::new())]
+    drain: bool,
+
     /// Write every call to this file, as JSON lines
     #[arg(long, env = "FTQUEUE_HISTORY", value_name = "FILE")]
     history: Option<PathBuf>,
@@ -123,6 +131,7 @@ impl BenchArguments {
             warmup: self.warmup,
             duration: self.duration,
             timeout: self.connection.timeout,
+            drain: self.drain,
         }
     }
 
@@ -147,7 +156,7 @@ pub(crate) async fn run(arguments: BenchArguments) -> io::Result<Exit> {
     let result = load::run(&load, recorder, &arguments.progress(), &mut interrupt).await;
     // What was recorded is written, whatever came of the load.
     let written = history.map(History::finish);
-    let Loaded { summary, interrupted, complete } = match result {
+    let Loaded { summary, interrupted, complete, drained } = match result {
         Ok(loaded) => loaded,
         Err(failure) => return Ok(refuse(&failure)),
     };
@@ -160,7 +169,11 @@ pub(crate) async fn run(arguments: BenchArguments) -> io::Result<Exit> {
     };
     let went_well = (summary.all.operations > 0 || interrupted)
         && history.as_ref().is_none_or(|history| history.complete)
+        && drained
         && (echo.is_some() || !arguments.echo || interrupted);
+    if !drained {
+        complain("the queues could not be popped empty");
+    }
     let report = Report {
         summary: &summary,
         interrupted,
@@ -200,7 +213,8 @@ async fn echo(load: &Load, progress: &Progress, interrupt: &mut Interrupt) -> Op
     let servers = EchoServers::start(load.endpoints.len()).await;
     let loaded = match &servers {
         Ok(servers) => {
-            let load = Load { endpoints: servers.endpoints(), ..load.clone() };
+            // An echo's queues are never empty.
+            let load = Load { endpoints: servers.endpoints(), drain: false, ..load.clone() };
             let loaded = load::run(&load, None, progress, interrupt).await;
             loaded.map_err(|failure| failure.message)
         }

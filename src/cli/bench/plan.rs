@@ -22,6 +22,8 @@ pub(super) struct Load {
     pub duration: Duration,
     /// How long each call may take.
     pub timeout: Duration,
+    /// Whether the queues are popped empty before they are destroyed.
+    pub drain: bool,
 }
 
 /// How many connections the clients of one endpoint share at most: enough that none is the bottleneck, and few enough

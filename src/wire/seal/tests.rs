@@ -61,12 +61,12 @@ fn datagrams_have_these_bytes() {
     let mut sealer = Sealer::new(&cluster_key, SENDER, Incarnation(0x0002_0304_0506_0708));
     assert_eq!(
         hex(&sealer.seal(b"body")),
-        "01059f86d081884c7d6501080706050403020001000000000000004fce0d3767782e82648db7decf0dd1dae2f16e8e"
+        "02059f86d081884c7d6501080706050403020001000000000000004fce0d3752c3f0f50b24e82ccc6fc430b76214be"
     );
     sealer.prefix.counter = KEY_LIFE - 1;
     assert_eq!(
         hex(&sealer.seal(b"body")),
-        "01059f86d081884c7d650108070605040302000000400000000000d0e831ee841f2651f7fcc6dad3cbbc16e1bc9180"
+        "02059f86d081884c7d650108070605040302000000400000000000d0e831ee2f20d4d0413666f052046b4b07418ca2"
     );
 }
 
@@ -140,7 +140,7 @@ fn what_is_not_ours_is_told_apart() {
         bytes[at] = to;
         bytes
     };
-    assert_eq!(dropped(&mut opener, &changed(0, 2)), Dropped::UnknownVersion);
+    assert_eq!(dropped(&mut opener, &changed(0, 1)), Dropped::UnknownVersion);
     assert_eq!(dropped(&mut opener, &changed(1, 4)), Dropped::UnknownKey);
     assert_eq!(dropped(&mut opener, &changed(2, 2)), Dropped::ForeignCluster);
     assert_eq!(dropped(&mut opener, &changed(10, 3)), Dropped::UnknownSender);

@@ -88,11 +88,16 @@ fn heartbeat() {
     assert_chunk(
         Chunk::Heartbeat {
             sent_at: 0x0102_0304,
+            delivered: Seq(300),
+            leaving: true,
             heard: vec![heard(0, 200, 1, 2), heard(4, 1, u32::MAX, 0)],
         },
-        "05  04030201  02  00 c801 01000000 02000000  04 01 ffffffff 00000000",
+        "05  04030201  ac02  01  02  00 c801 01000000 02000000  04 01 ffffffff 00000000",
     );
-    assert_chunk(Chunk::Heartbeat { sent_at: 0, heard: Vec::new() }, "05 00000000 00");
+    assert_chunk(
+        Chunk::Heartbeat { sent_at: 0, delivered: Seq(0), leaving: false, heard: Vec::new() },
+        "05 00000000 00 00 00",
+    );
 }
 
 #[test]
@@ -104,8 +109,65 @@ fn new_view() {
             number: ViewNumber { round: 2, proposer: ReplicaId(1) },
             members: vec![member(0, 5), member(1, 300), member(4, 7)],
             start: Seq(129),
+            source: ReplicaId(4),
+            boundaries: vec![boundary(1, 0, 1), boundary(300, 2, 128)],
         },
-        "06  02 01  03  00 05  01 ac02  04 07  8101",
+        "06  02 01  03  00 05  01 ac02  04 07  8101  04  02  01 00 01  ac02 02 8001",
+    );
+}
+
+fn boundary(round: u64, proposer: u8, first: u64) -> Boundary {
+    let view = ViewNumber { round, proposer: ReplicaId(proposer) };
+    Boundary { view, first: Seq(first) }
+}
+
+#[test]
+fn prepare_and_promise() {
+    let number = ViewNumber { round: 300, proposer: ReplicaId(2) };
+    assert_chunk(Chunk::Prepare { number }, "07  ac02 02");
+    let log = LogEnd {
+        last_view: ViewNumber { round: 2, proposer: ReplicaId(1) },
+        last: Seq(129),
+        delivered: Seq(128),
+        boundaries: vec![boundary(1, 0, 1), boundary(2, 1, 7)],
+    };
+    assert_chunk(
+        Chunk::Promise { number, log },
+        "08  ac02 02  02 01  8101  8001  02  01 00 01  02 01 07",
+    );
+    let empty = LogEnd {
+        last_view: ViewNumber::NONE,
+        last: Seq(0),
+        delivered: Seq(0),
+        boundaries: Vec::new(),
+    };
+    assert_chunk(Chunk::Promise { number, log: empty }, "08  ac02 02  00 00  00  00  00");
+}
+
+#[test]
+fn fetch_and_entry() {
+    assert_chunk(Chunk::Fetch { from: Seq(128), to: Seq(130) }, "09  8001 02");
+    let view = ViewNumber { round: 2, proposer: ReplicaId(1) };
+    let body = Body::Message { name: name(2, 300, 1), payload: Bytes::from_static(b"\x05\x02") };
+    assert_chunk(
+        Chunk::Entry(Entry { seq: Seq(128), view, body }),
+        "0a  8001  02 01  01  02 ac02 01  02 0502",
+    );
+    let member =
+        |id, incarnation| Member { id: ReplicaId(id), incarnation: Incarnation(incarnation) };
+    let body = Body::View(vec![member(0, 5), member(4, 300)]);
+    assert_chunk(
+        Chunk::Entry(Entry { seq: Seq(1), view, body }),
+        "0a  01  02 01  02  02  00 05  04 ac02",
+    );
+}
+
+#[test]
+fn inquiry_and_summary() {
+    assert_chunk(Chunk::Inquiry { from: Seq(128) }, "0b  8001");
+    assert_chunk(
+        Chunk::Summary { through: Seq(129), boundaries: vec![boundary(1, 0, 1)] },
+        "0c  8101  01  01 00 01",
     );
 }
 

@@ -23,7 +23,7 @@ fn what_breaks_a_limit_is_malformed() {
     for (chunks, why) in [
         (String::new(), "no chunk"),
         ("00".into(), "unknown tag"),
-        ("07".into(), "unknown tag"),
+        ("0d".into(), "unknown tag"),
         ("83 01 00".into(), "unknown tag"),
         ("03 01 00 00".into(), "unknown tag after a good chunk"),
         ("01 05 01 01 01 00".into(), "origin that is not there"),
@@ -51,18 +51,18 @@ fn what_breaks_a_limit_is_malformed() {
         (nack(0, MAX_RANGES + 1), "too many ranges"),
         (nack(MAX_RANGES / 2 + 1, MAX_RANGES / 2), "too many ranges in all"),
         ("03 00 00".repeat(MAX_CHUNKS + 1), "too many chunks"),
-        (format!("05 00000000 02 01 {heard} 01 {heard}"), "heard twice"),
-        (format!("05 00000000 02 02 {heard} 01 {heard}"), "heard out of order"),
-        (format!("05 00000000 01 05 {heard}"), "heard that is not there"),
-        (format!("05 00000000 06 {}", format!("00 {heard}").repeat(6)), "heard too many"),
-        ("06 00 00 01 00 01 01".into(), "view without number"),
-        ("06 00 01 01 00 01 01".into(), "view without round"),
-        ("06 01 05 01 00 01 01".into(), "proposer that is not there"),
-        ("06 01 00 00 01".into(), "view of nobody"),
-        ("06 01 00 02 01 01 01 01 01".into(), "member twice"),
-        ("06 01 00 02 02 01 01 01 01".into(), "members out of order"),
-        ("06 01 00 01 05 01 01".into(), "member that is not there"),
-        ("06 01 00 01 00 01 00".into(), "view that starts at 0"),
+        (format!("05 00000000 00 00 02 01 {heard} 01 {heard}"), "heard twice"),
+        (format!("05 00000000 00 00 02 02 {heard} 01 {heard}"), "heard out of order"),
+        (format!("05 00000000 00 00 01 05 {heard}"), "heard that is not there"),
+        (format!("05 00000000 00 00 06 {}", format!("00 {heard}").repeat(6)), "heard too many"),
+        ("06 00 00 01 00 01 01 00 00".into(), "view without number"),
+        ("06 00 01 01 00 01 01 00 00".into(), "view without round"),
+        ("06 01 05 01 00 01 01 00 00".into(), "proposer that is not there"),
+        ("06 01 00 00 01 00 00".into(), "view of nobody"),
+        ("06 01 00 02 01 01 01 01 01 00 00".into(), "member twice"),
+        ("06 01 00 02 02 01 01 01 01 00 00".into(), "members out of order"),
+        ("06 01 00 01 05 01 01 00 00".into(), "member that is not there"),
+        ("06 01 00 01 00 01 00 00 00".into(), "view that starts at 0"),
     ] {
         let body = unhex(&format!("{HEADER} {chunks}"));
         assert!(pair.open_body(&body).is_err(), "{why}: {}", hex(&body));
@@ -76,7 +76,7 @@ fn what_breaks_a_limit_is_malformed() {
         nack(MAX_RANGES / 2, MAX_RANGES / 2),
         format!("02 {GREATEST} 01 04 {GREATEST} {GREATEST}"),
         format!("04 01 01 {} 00", "feffffffffffff7f"),
-        "06 01 04 01 04 00 01".into(),
+        "06 01 04 01 04 00 01 00 00".into(),
     ] {
         let body = unhex(&format!("{HEADER} {chunks}"));
         assert!(pair.open_body(&body).is_ok(), "{}", hex(&body));
@@ -117,7 +117,16 @@ fn a_chunk_that_breaks_a_limit_is_not_written() {
         number: ViewNumber { round, proposer: ReplicaId(0) },
         members: members.iter().map(|id| member(*id)).collect(),
         start: Seq(start),
+        source: ReplicaId(0),
+        boundaries: Vec::new(),
     };
+    let heartbeat =
+        |heard| Chunk::Heartbeat { sent_at: 0, delivered: Seq(0), leaving: false, heard };
+    let boundary = |first| Boundary {
+        view: ViewNumber { round: first, proposer: ReplicaId(0) },
+        first: Seq(first),
+    };
+    let summary = |boundaries| Chunk::Summary { through: Seq(1), boundaries };
     let data = |name, length| Chunk::Data { name, payload: vec![0; length].into() };
     for chunk in [
         data(name(0, 1, 1), 0),
@@ -135,8 +144,13 @@ fn a_chunk_that_breaks_a_limit_is_not_written() {
         nack(0, 1),
         nack(2, 1),
         nack(1, MAX_NUMBER + 1),
-        Chunk::Heartbeat { sent_at: 0, heard: vec![heard(1), heard(1)] },
-        Chunk::Heartbeat { sent_at: 0, heard: vec![heard(2), heard(1)] },
+        heartbeat(vec![heard(1), heard(1)]),
+        heartbeat(vec![heard(2), heard(1)]),
+        Chunk::Prepare { number: ViewNumber::NONE },
+        Chunk::Fetch { from: Seq(2), to: Seq(1) },
+        Chunk::Inquiry { from: Seq(0) },
+        summary(vec![boundary(2), boundary(1)]),
+        summary((1..=MAX_BOUNDARIES as u64 + 1).map(boundary).collect()),
         new_view(0, &[0], 1),
         new_view(1, &[], 1),
         new_view(1, &[1, 1], 1),
@@ -145,6 +159,38 @@ fn a_chunk_that_breaks_a_limit_is_not_written() {
     ] {
         let write = || encode::chunk(&chunk, &mut Vec::new());
         assert!(catch_unwind(AssertUnwindSafe(write)).is_err(), "{chunk:?}");
+    }
+}
+
+/// What is told of views and logs contradicts itself.
+#[test]
+fn a_log_that_cannot_be_is_malformed() {
+    let mut pair = Pair::new();
+    for chunk in [
+        // NEWVIEW: a boundary at its start; boundaries whose numbers or views do not rise; no number.
+        "06  02 01  01  00 05  07  00  01  01 00 07",
+        "06  02 01  01  00 05  09  00  02  01 00 07  02 00 07",
+        "06  02 01  01  00 05  09  00  02  02 00 01  01 00 07",
+        "06  00 00  01  00 05  07  00  00",
+        // PROMISE: more delivered than there is; an end without a view; a last boundary that is not its end's, or past it.
+        "08  02 01  01 00  05  06  01  01 00 01",
+        "08  02 01  00 00  05  01  00",
+        "08  02 01  02 00  05  01  01  01 00 01",
+        "08  02 01  01 00  05  01  01  01 00 06",
+        "08  02 01  01 00  05  01  00",
+        // ENTRY: no number, no view, an empty message, no such origin, members out of order, an unknown kind.
+        "0a  00  02 01  01  02 01 01  01 05",
+        "0a  01  00 00  01  02 01 01  01 05",
+        "0a  01  02 01  01  02 01 01  00",
+        "0a  01  02 01  01  05 01 01  01 05",
+        "0a  01  02 01  02  02  01 01  00 01",
+        "0a  01  02 01  03  00",
+        // FETCH and INQUIRY from nothing.
+        "09  00 01",
+        "0b  00",
+    ] {
+        let bytes = unhex(&format!("{HEADER} {chunk}"));
+        assert!(pair.open_body(&bytes).is_err(), "{chunk}");
     }
 }
 

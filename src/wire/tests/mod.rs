@@ -8,8 +8,11 @@ use bytes::Bytes;
 
 use super::*;
 use crate::codec::Malformed;
+use crate::entry::{Body, Entry};
 use crate::test_tools::Random;
-use crate::types::{Incarnation, LocalSeq, Member, MessageName, ReplicaId, Seq, ViewNumber};
+use crate::types::{
+    Boundary, Incarnation, LocalSeq, Member, MessageName, ReplicaId, Seq, ViewNumber,
+};
 
 const REPLICAS: u8 = 5;
 const SENDER: ReplicaId = ReplicaId(1);
@@ -110,7 +113,7 @@ fn random_header(random: &mut Random) -> Header {
 }
 
 fn random_chunk(random: &mut Random) -> Chunk {
-    match random.below(6) {
+    match random.below(12) {
         0 => {
             let length = 1 + random.index(max_payload(MIN_MAX_DATAGRAM));
             Chunk::Data { name: random_name(random), payload: random.bytes(length).into() }
@@ -123,17 +126,72 @@ fn random_chunk(random: &mut Random) -> Chunk {
         3 => random_nack(random),
         4 => Chunk::Heartbeat {
             sent_at: u32::try_from(random.of_any_length(32)).unwrap(),
+            delivered: Seq(number(random)),
+            leaving: random.below(2) == 1,
             heard: replicas(random, 0).into_iter().map(|id| random_heard(random, id)).collect(),
         },
-        _ => Chunk::NewView {
-            number: view_number(random),
-            members: replicas(random, 1)
-                .into_iter()
-                .map(|id| Member { id, incarnation: Incarnation(number(random)) })
-                .collect(),
-            start: Seq(positive(random)),
-        },
+        5 => {
+            let boundaries = random_boundaries(random);
+            let last = boundaries.last().map_or(0, |last| last.first.0);
+            Chunk::NewView {
+                number: view_number(random),
+                members: random_members(random),
+                start: Seq(last + 1 + random.below(1_000)),
+                source: replica(random),
+                boundaries,
+            }
+        }
+        6 => Chunk::Prepare { number: view_number(random) },
+        7 => Chunk::Promise { number: view_number(random), log: random_log_end(random) },
+        8 => {
+            let (from, to) = span(random);
+            Chunk::Fetch { from: Seq(from), to: Seq(to) }
+        }
+        9 => Chunk::Entry(random_entry(random)),
+        10 => Chunk::Inquiry { from: Seq(positive(random)) },
+        _ => Chunk::Summary { through: Seq(number(random)), boundaries: random_boundaries(random) },
     }
+}
+
+fn random_members(random: &mut Random) -> Vec<Member> {
+    let ids = replicas(random, 1);
+    let member = |id| Member { id, incarnation: Incarnation(number(random)) };
+    ids.into_iter().map(member).collect()
+}
+
+fn random_boundaries(random: &mut Random) -> Vec<Boundary> {
+    let (mut first, mut round) = (0, 0);
+    let count = random.index(MAX_BOUNDARIES + 1);
+    (0..count)
+        .map(|_| {
+            first += 1 + random.of_any_length(40);
+            round += 1 + random.of_any_length(40);
+            let view = ViewNumber { round, proposer: replica(random) };
+            Boundary { view, first: Seq(first) }
+        })
+        .collect()
+}
+
+fn random_log_end(random: &mut Random) -> LogEnd {
+    let boundaries = random_boundaries(random);
+    match boundaries.last().copied() {
+        None => LogEnd { last_view: ViewNumber::NONE, last: Seq(0), delivered: Seq(0), boundaries },
+        Some(Boundary { view, first }) => {
+            let last = first.0 + random.below(1_000);
+            let delivered = Seq(random.below(last + 1));
+            LogEnd { last_view: view, last: Seq(last), delivered, boundaries }
+        }
+    }
+}
+
+fn random_entry(random: &mut Random) -> Entry {
+    let body = if random.below(2) == 0 {
+        let length = 1 + random.index(max_payload(MIN_MAX_DATAGRAM));
+        Body::Message { name: random_name(random), payload: random.bytes(length).into() }
+    } else {
+        Body::View(random_members(random))
+    };
+    Entry { seq: Seq(positive(random)), view: view_number(random), body }
 }
 
 fn random_nack(random: &mut Random) -> Chunk {

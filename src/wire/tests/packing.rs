@@ -62,17 +62,50 @@ fn any_chunk_but_a_message_fits_in_the_smallest_datagram() {
     ];
     let ids = || (0..u8::try_from(MAX_REPLICAS).unwrap()).map(ReplicaId);
     let incarnation = Incarnation(MAX_NUMBER);
+    let first = MAX_NUMBER - MAX_BOUNDARIES as u64;
+    let boundaries: Vec<_> = (first..MAX_NUMBER)
+        .map(|number| Boundary {
+            view: ViewNumber { round: number, proposer: ReplicaId(4) },
+            first: Seq(number),
+        })
+        .collect();
     let heard = |replica| Heard { replica, incarnation, echo: u32::MAX, held_for: u32::MAX };
     for chunk in [
         longest_sequence(),
         longest_ack(),
         Chunk::Nack { sequences: Vec::new(), messages },
-        Chunk::Heartbeat { sent_at: u32::MAX, heard: ids().map(heard).collect() },
+        Chunk::Heartbeat {
+            sent_at: u32::MAX,
+            delivered: Seq(MAX_NUMBER),
+            leaving: true,
+            heard: ids().map(heard).collect(),
+        },
         Chunk::NewView {
             number: GREATEST,
             members: ids().map(|id| Member { id, incarnation }).collect(),
             start: Seq(MAX_NUMBER),
+            source: ReplicaId(4),
+            boundaries: boundaries.clone(),
         },
+        Chunk::Promise {
+            number: GREATEST,
+            log: LogEnd {
+                last_view: GREATEST,
+                last: Seq(MAX_NUMBER),
+                delivered: Seq(MAX_NUMBER),
+                boundaries: boundaries.clone(),
+            },
+        },
+        Chunk::Summary { through: Seq(MAX_NUMBER), boundaries },
+        // Whatever came in DATA, beside SEQUENCE and ACK, can be fetched.
+        Chunk::Entry(Entry {
+            seq: Seq(MAX_NUMBER),
+            view: GREATEST,
+            body: Body::Message {
+                name: name(4, MAX_NUMBER, MAX_NUMBER),
+                payload: vec![7; max_payload(MIN_MAX_DATAGRAM)].into(),
+            },
+        }),
     ] {
         let lengths = lengths(&longest_header(), &[chunk], MIN_MAX_DATAGRAM);
         assert!(lengths.len() == 1 && lengths[0] <= MIN_MAX_DATAGRAM);

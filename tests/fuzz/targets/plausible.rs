@@ -3,8 +3,9 @@
 
 use arbitrary::Unstructured;
 use ftqueue::testing::{
-    Action, Chunk, Header, Heard, Incarnation, LocalSeq, MAX_NAMES, MAX_NUMBER, MAX_RANGES, Member,
-    MessageName, MessageRange, Operation, ReplicaId, Seq, SeqRange, ViewNumber,
+    Action, Body, Boundary, Chunk, Entry, Header, Heard, Incarnation, LocalSeq, LogEnd,
+    MAX_BOUNDARIES, MAX_NAMES, MAX_NUMBER, MAX_RANGES, Member, MessageName, MessageRange,
+    Operation, ReplicaId, Seq, SeqRange, ViewNumber,
 };
 
 /// The largest payload that is made up: some of a datagram's length, most short.
@@ -14,8 +15,10 @@ const LARGE_PAYLOAD: usize = 1_000;
 pub(crate) struct Plausible {
     /// The replicas' incarnations, by id.
     pub(crate) lives: Vec<Incarnation>,
-    /// Its view.
+    /// Its view, or the highest that it promised.
     pub(crate) view: ViewNumber,
+    /// Who lies.
+    pub(crate) liar: ReplicaId,
     /// Numbers near which others matter: sequence numbers and local ones.
     pub(crate) marks: Vec<u64>,
 }
@@ -24,7 +27,8 @@ impl Plausible {
     /// Nothing is known but how many replicas there are.
     pub(crate) fn unknowing(replicas: usize) -> Self {
         let view = ViewNumber { round: 1, proposer: ReplicaId(0) };
-        Self { lives: vec![Incarnation(7); replicas], view, marks: vec![0, MAX_NUMBER] }
+        let liar = ReplicaId(0);
+        Self { lives: vec![Incarnation(7); replicas], view, liar, marks: vec![0, MAX_NUMBER] }
     }
 
     /// A header of this sender.
@@ -51,7 +55,7 @@ impl Plausible {
 
     /// Any chunk.
     pub(crate) fn chunk(&self, input: &mut Unstructured<'_>) -> Chunk {
-        match byte(input) % 8 {
+        match byte(input) % 16 {
             0 | 1 => Chunk::Data { name: self.name(input), payload: payload(input).into() },
             2 | 3 => {
                 let count = 1 + self.count(input, MAX_NAMES - 1);
@@ -68,10 +72,70 @@ impl Plausible {
             5 => self.nack(input),
             6 => Chunk::Heartbeat {
                 sent_at: number32(input),
+                delivered: Seq(self.number(input)),
+                leaving: byte(input).is_multiple_of(8),
                 heard: self.some_replicas(input).map(|id| self.heard(input, id)).collect(),
             },
-            _ => self.new_view(input),
+            7 | 8 => self.new_view(input),
+            9 => Chunk::Prepare { number: self.view_number(input) },
+            10 => Chunk::Promise { number: self.view_number(input), log: self.log_end(input) },
+            11 => {
+                let (one, other) = (self.positive(input), self.positive(input));
+                Chunk::Fetch { from: Seq(one.min(other)), to: Seq(one.max(other)) }
+            }
+            12 => Chunk::Inquiry { from: Seq(self.positive(input)) },
+            13 => Chunk::Summary {
+                through: Seq(self.number(input)),
+                boundaries: self.boundaries(input),
+            },
+            _ => Chunk::Entry(self.entry(input)),
         }
+    }
+
+    /// Boundaries whose numbers and views rise; most often few.
+    fn boundaries(&self, input: &mut Unstructured<'_>) -> Vec<Boundary> {
+        let most = if byte(input).is_multiple_of(16) { MAX_BOUNDARIES } else { 3 };
+        let mut boundaries: Vec<Boundary> = (0..self.count(input, most))
+            .map(|_| Boundary { view: self.view_number(input), first: Seq(self.positive(input)) })
+            .collect();
+        boundaries.sort_by_key(|boundary| boundary.first);
+        boundaries.dedup_by_key(|boundary| boundary.first);
+        let mut last = ViewNumber::NONE;
+        boundaries.retain(|boundary| {
+            let rises = boundary.view > last;
+            last = last.max(boundary.view);
+            rises
+        });
+        boundaries
+    }
+
+    fn log_end(&self, input: &mut Unstructured<'_>) -> LogEnd {
+        let boundaries = self.boundaries(input);
+        let Some(end) = boundaries.last().copied() else {
+            let (last, delivered) = (Seq(0), Seq(0));
+            return LogEnd { last_view: ViewNumber::NONE, last, delivered, boundaries };
+        };
+        let last = Seq(self.number(input).max(end.first.0));
+        let delivered = Seq(self.number(input).min(last.0));
+        LogEnd { last_view: end.view, last, delivered, boundaries }
+    }
+
+    fn entry(&self, input: &mut Unstructured<'_>) -> Entry {
+        let body = if byte(input).is_multiple_of(4) {
+            Body::View(self.members(input))
+        } else {
+            Body::Message { name: self.name(input), payload: payload(input).into() }
+        };
+        Entry { seq: Seq(self.positive(input)), view: self.view_number(input), body }
+    }
+
+    fn members(&self, input: &mut Unstructured<'_>) -> Vec<Member> {
+        let mut ids: Vec<_> = self.some_replicas(input).collect();
+        if ids.is_empty() {
+            ids.push(ReplicaId(0));
+        }
+        let member = |id| Member { id, incarnation: self.life(input, id) };
+        ids.into_iter().map(member).collect()
     }
 
     fn nack(&self, input: &mut Unstructured<'_>) -> Chunk {
@@ -94,18 +158,14 @@ impl Plausible {
     }
 
     fn new_view(&self, input: &mut Unstructured<'_>) -> Chunk {
-        let member = |id: ReplicaId, input: &mut Unstructured<'_>| Member {
-            id,
-            incarnation: self.life(input, id),
-        };
-        let mut ids: Vec<_> = self.some_replicas(input).collect();
-        if ids.is_empty() {
-            ids.push(ReplicaId(0));
-        }
+        let boundaries = self.boundaries(input);
+        let least = boundaries.last().map_or(1, |last| last.first.0 + 1);
         Chunk::NewView {
             number: self.view_number(input),
-            members: ids.into_iter().map(|id| member(id, input)).collect(),
-            start: if byte(input).is_multiple_of(8) { Seq(self.positive(input)) } else { Seq(1) },
+            members: self.members(input),
+            start: Seq(self.positive(input).clamp(least.min(MAX_NUMBER), MAX_NUMBER)),
+            source: ReplicaId(byte(input) % u8::try_from(self.lives.len()).expect("few")),
+            boundaries: if least > MAX_NUMBER { Vec::new() } else { boundaries },
         }
     }
 
@@ -140,8 +200,11 @@ impl Plausible {
 
     fn view_number(&self, input: &mut Unstructured<'_>) -> ViewNumber {
         match byte(input) % 4 {
-            0 => ViewNumber { round: self.positive(input), proposer: ReplicaId(0) },
-            1 => ViewNumber { round: self.view.round.clamp(1, MAX_NUMBER - 1) + 1, ..self.view },
+            0 => ViewNumber { round: self.positive(input), proposer: self.liar },
+            1 => ViewNumber {
+                round: self.view.round.clamp(1, MAX_NUMBER - 1) + 1,
+                proposer: self.liar,
+            },
             _ => ViewNumber { round: self.view.round.max(1), ..self.view },
         }
     }

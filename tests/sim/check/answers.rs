@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ftqueue::testing::{Action, Answer, Entry, Rejection, decode_operations, history};
+use ftqueue::testing::{Action, Answer, Body, Entry, Rejection, decode_operations, history};
 
 use crate::workload::{Call, Outcome};
 
@@ -117,8 +117,8 @@ pub(crate) fn check_answers(calls: &[Call], entries: &[Entry]) {
     let mut expected = Vec::new();
     let mut named = Vec::new();
     for entry in entries {
-        for operation in decode_operations(&entry.payload).expect("replicas write what can be read")
-        {
+        let Body::Message { payload, .. } = &entry.body else { continue };
+        for operation in decode_operations(payload).expect("replicas write what can be read") {
             expected.push((operation.action, model.apply(operation.action)));
             named.push(operation.request.map(|request| request.number));
         }

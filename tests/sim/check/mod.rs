@@ -2,8 +2,10 @@
 
 mod answers;
 mod ledger;
+mod log;
 mod spy;
 
 pub(crate) use answers::check_answers;
 pub(crate) use ledger::Ledger;
+pub(crate) use log::DiskLog;
 pub(crate) use spy::{Bounds, Sender, Spy};

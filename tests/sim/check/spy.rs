@@ -18,7 +18,8 @@ pub(crate) struct Spy {
     /// The last message of each origin's life that has a number, and the last that was sent.
     last_numbered: BTreeMap<(ReplicaId, Incarnation), u64>,
     last_sent: BTreeMap<(ReplicaId, Incarnation), u64>,
-    highest: u64,
+    /// The latest view in which a number was given out, and the last one.
+    highest: (ViewNumber, u64),
     bounds: Bounds,
 }
 
@@ -61,8 +62,10 @@ pub(crate) struct Sender<'a> {
     pub(crate) ordered: u64,
     pub(crate) durable: u64,
     pub(crate) delivered: u64,
-    /// How far every replica's log is durable.
+    /// How far every member's log is durable, as far as that is not before the view.
     pub(crate) stable: u64,
+    /// The highest promise that it wrote, and the highest that is durable.
+    pub(crate) promised: (ViewNumber, ViewNumber),
 }
 
 impl Spy {
@@ -78,14 +81,14 @@ impl Spy {
             by_name: BTreeMap::new(),
             last_numbered: BTreeMap::new(),
             last_sent: BTreeMap::new(),
-            highest: 0,
+            highest: (ViewNumber::NONE, 0),
             bounds,
         }
     }
 
     /// The last number that was given out.
     pub(crate) fn highest_number(&self) -> u64 {
-        self.highest
+        self.highest.1
     }
 
     /// Reads a datagram that is sent.
@@ -106,11 +109,24 @@ impl Spy {
                 Chunk::Ack { through, .. } => {
                     let (node, durable) = (sender.node, sender.durable);
                     assert!(through.0 <= durable, "r{node} acks {through}, durable is #{durable}");
+                    let view = sender.view.expect("only members ack").number;
+                    let (promised, _) = sender.promised;
+                    assert!(view >= promised, "r{node} acks in {view}, and promised {promised}");
+                }
+                Chunk::Prepare { number } | Chunk::Promise { number, .. } => {
+                    let (node, (_, durable)) = (sender.node, sender.promised);
+                    assert!(*number <= durable, "r{node} says {number} before that is durable");
                 }
                 _ => {}
             }
         }
         datagram
+    }
+
+    /// A message is in a log, so it has a number, said or not: who gave it out may have crashed before.
+    pub(crate) fn appended(&mut self, name: MessageName) {
+        let numbered = self.last_numbered.entry((name.origin, name.incarnation)).or_default();
+        *numbered = (*numbered).max(name.local.0);
     }
 
     /// A replica sends its messages in order, each as soon as few enough before it have no number.
@@ -120,8 +136,8 @@ impl Spy {
         if name.local.0 <= *last {
             return;
         }
-        assert_eq!(name.local.0, *last + 1, "{name} is sent before an earlier one");
-        *last += 1;
+        // One before it may never have left: its view ended in the same turn. Others ask for it.
+        *last = name.local.0;
         let numbered = self.last_numbered.get(&origin).copied().unwrap_or(0);
         assert!(
             *last <= numbered + self.bounds.unnumbered,
@@ -147,7 +163,7 @@ impl Spy {
                 );
                 assert!(
                     seq <= self.bounds.unstable + sender.stable,
-                    "#{seq} is given out by r{node}, all hold #{}",
+                    "#{seq} is given out by r{node}, all members hold #{}",
                     sender.stable
                 );
                 let numbered =
@@ -156,7 +172,10 @@ impl Spy {
                 let known = self.by_name.insert((view.number, name), seq);
                 assert_eq!(known, None, "{name} is given #{seq} after another");
                 self.numbered.insert((view.number, seq), name);
-                self.highest = self.highest.max(seq);
+                if view.number > self.highest.0 {
+                    self.highest = (view.number, seq);
+                }
+                self.highest.1 = self.highest.1.max(seq);
             }
         }
     }

@@ -19,6 +19,11 @@ impl World {
         let call = &self.workload.calls[index];
         let (client, node) = (call.client, call.node);
         let (action, patience) = (call.action, call.patience);
+        if self.nodes[node].replica.is_none() {
+            // Nobody listens there.
+            return self.end_call(index, Outcome::NotExecuted);
+        }
+        self.nodes[node].open.insert(index);
         self.note(&[3, node as u64, index as u64]);
         let deadline = Instant(self.nodes[node].local(self.now).0 + patience);
         let number = index as u64 + 1;
@@ -37,19 +42,22 @@ impl World {
         self.wake_soon(node);
     }
 
-    /// A call is answered; its client goes on.
+    /// A call is answered.
     pub(super) fn answer(&mut self, id: CallId, result: Result<Executed, Refusal>) {
-        let call = &mut self.workload.calls[id.0 as usize];
-        if let Ok(executed) = &result {
-            let executed_here = self.nodes[call.node].replica.queues().sequence();
+        let call = &self.workload.calls[id.0 as usize];
+        let node = call.node;
+        if let (Ok(executed), Some(replica)) = (&result, &self.nodes[node].replica) {
+            let executed_here = replica.queues().sequence();
             assert!(executed.sequence <= executed_here, "an answer comes before its execution");
         }
-        assert_eq!(call.returned, u64::MAX, "a call is answered once");
-        call.returned = self.now;
-        self.workload.waiting -= 1;
-        call.outcome = match result {
+        if !self.nodes[node].open.remove(&(id.0 as usize)) {
+            assert!(self.healed_at.is_some(), "a call is answered once");
+            // Its replica is broken for good, and its caller has given up.
+            return;
+        }
+        let outcome = match result {
             Ok(executed) => Outcome::Executed(executed),
-            Err(Refusal::Overloaded { .. }) => Outcome::NotExecuted,
+            Err(Refusal::Overloaded { .. } | Refusal::StorageFull) => Outcome::NotExecuted,
             Err(Refusal::DeadlineExceeded { sent, .. } | Refusal::Unavailable { sent, .. }) => {
                 if sent {
                     Outcome::Unknown
@@ -58,13 +66,31 @@ impl World {
                 }
             }
         };
-        let told = format!("r{}        answers {}", call.node, call.outcome.told());
-        let refused = !matches!(call.outcome, Outcome::Executed(_));
-        let (client, node) = (call.client, call.node);
+        let told = format!("r{node}        answers {}", outcome.told());
         self.note(&[6, node as u64, id.0]);
         self.story_line(&told);
+        self.end_call(id.0 as usize, outcome);
+    }
+
+    /// A call ends, and its client goes on.
+    pub(super) fn end_call(&mut self, index: usize, outcome: Outcome) {
+        let call = &mut self.workload.calls[index];
+        assert_eq!(call.returned, u64::MAX, "a call ends once");
+        call.returned = self.now;
+        let refused = !matches!(outcome, Outcome::Executed(_));
+        call.outcome = outcome;
+        self.workload.waiting -= 1;
+        let (client, node, action) = (call.client, call.node, call.action);
+        if client == usize::MAX {
+            if refused && self.healed_at.is_some() && self.whole().contains(&node) {
+                // Every replica that is whole must answer in the end.
+                let call = self.workload.tell(node, action);
+                self.schedule(self.now + 20 * MILLISECOND, Happening::Told { node, call });
+            }
+            return;
+        }
         let pause = if refused { 20 * MILLISECOND } else { 0 };
-        let think = pause + self.random.below(MILLISECOND / 2);
+        let think = pause + self.random.below(self.options.think);
         self.schedule(self.now + think, Happening::Invoke { client });
     }
 }

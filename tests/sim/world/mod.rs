@@ -1,6 +1,7 @@
 //! N replicas, a network and clients under one seed: events in the order of simulated time, one after the other.
 
 mod clients;
+mod life;
 mod node;
 mod report;
 mod telling;
@@ -10,24 +11,22 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use bytes::Bytes;
-use ftqueue::testing::{
-    Action, Datagram, Event, Incarnation, PlantedBug, ReplicaId, Seq, View, ViewNumber,
-};
+use ftqueue::testing::{Action, Datagram, Event, PlantedBug, ReplicaId, View, ViewNumber};
 
-use self::node::{Node, Resent, cluster_key, new_replica};
+use self::node::{Node, cluster_key};
 pub(crate) use self::report::Report;
 use crate::check::{Bounds, Ledger, Spy, check_answers};
 use crate::network::Network;
-use crate::options::{CALLS_FROM, MILLISECOND, Options, SECOND};
+use crate::options::{Broken, CALLS_FROM, Cut, Fault, MILLISECOND, Options, SECOND};
 use crate::probes::Probes;
 use crate::random::Random;
-use crate::story::Story;
-use crate::workload::Workload;
+use crate::story::{Story, Told};
+use crate::workload::{Outcome, Workload};
 
 /// The faults end at this time at the latest.
 const FAULTS_UNTIL: u64 = 20 * SECOND;
 /// Once the faults are gone, everything is answered, and all replicas are level, within this time.
-const RECOVERY: u64 = 5 * SECOND;
+const RECOVERY: u64 = 20 * SECOND;
 /// Once all is answered and level, nothing but heartbeats is sent from this time on.
 const QUIET_AFTER: u64 = SECOND;
 
@@ -43,9 +42,22 @@ enum Happening {
     },
     Synced {
         node: usize,
-        round: u64,
-        proposer: u8,
-        through: u64,
+        life: u64,
+        through: usize,
+    },
+    /// Storage tries again what there was no room for.
+    Retry {
+        node: usize,
+        life: u64,
+    },
+    /// A datagram to a replica that is down came back.
+    Refused {
+        node: usize,
+        by: usize,
+    },
+    Fault {
+        node: usize,
+        fault: Fault,
     },
     Invoke {
         client: usize,
@@ -55,10 +67,9 @@ enum Happening {
         node: usize,
         call: usize,
     },
-    /// A story's pause.
-    Paused {
-        node: usize,
-        duration: u64,
+    /// Something else that a story says.
+    Script {
+        told: Told,
     },
     Restart {
         node: usize,
@@ -83,6 +94,10 @@ pub(crate) struct World {
     story: Option<Story>,
     planted: Option<PlantedBug>,
     views: BTreeMap<ViewNumber, View>,
+    /// Whether nothing happens that may change the view.
+    calm: bool,
+    /// How many views there were when all replicas were in one for the first time.
+    views_at_first: Option<usize>,
     /// When everything was answered and level for the first time after the faults.
     level_at: Option<u64>,
     healed_at: Option<u64>,
@@ -96,18 +111,19 @@ impl World {
     pub(crate) fn new(options: Options, planted: Option<PlantedBug>) -> Self {
         let mut random = Random::new(options.seed);
         let key = cluster_key();
-        let nodes = (0..options.replicas)
-            .map(|index| Node::start(index, &options, planted, &mut random))
-            .collect();
+        let nodes =
+            (0..options.replicas).map(|index| Node::new(index, &options, &mut random)).collect();
         let mut world = Self {
             network: Network::new(&options, random.fork()),
             workload: Workload::new(&options, random.fork()),
-            ledger: Ledger::new(options.replicas),
+            ledger: Ledger::new(),
             spy: Spy::new(&key, options.replicas, Bounds::of(&options)),
             last_read: vec![(Bytes::new(), None); options.replicas],
             story: None,
             planted,
             views: BTreeMap::new(),
+            calm: options.is_calm(),
+            views_at_first: None,
             level_at: None,
             random,
             now: 0,
@@ -122,13 +138,13 @@ impl World {
         };
         for node in 0..world.options.replicas {
             let at = world.random.below(100 * MILLISECOND);
-            world.wake(node, at);
+            world.schedule(at, Happening::Restart { node });
         }
         for client in 0..world.options.clients * world.options.pipeline {
             world.schedule(CALLS_FROM, Happening::Invoke { client });
         }
-        for (at, node) in world.options.restarts.clone() {
-            world.schedule(at, Happening::Restart { node });
+        for (at, node, fault) in world.options.faults.clone() {
+            world.schedule(at, Happening::Fault { node, fault });
         }
         world.schedule(FAULTS_UNTIL, Happening::Heal);
         world
@@ -145,18 +161,12 @@ impl World {
             if self.workload.left == 0 && self.healed_at.is_none() {
                 self.heal();
             }
-            if self.nodes.iter().any(|node| node.replica.view_is_broken()) {
-                // A replica was started anew and somebody had spoken in the view before that was known: the ring
-                // cannot go on, and what was answered must be right all the same.
-                assert!(!self.options.restarts.is_empty(), "a view breaks without a restart");
-                break;
-            }
             if let Some(level_at) = self.level_at {
                 if self.now > level_at + 2 * QUIET_AFTER {
                     break;
                 }
             } else if let Some(healed_at) = self.healed_at {
-                if self.workload.waiting == 0 && self.ledger.all_delivered() {
+                if self.workload.waiting == 0 && self.is_level() {
                     self.level_at = Some(self.now);
                 }
                 assert!(
@@ -167,6 +177,9 @@ impl World {
                     self.describe()
                 );
             }
+        }
+        if let Some(views) = self.views_at_first.filter(|_| self.calm) {
+            assert_eq!(self.views.len(), views, "the view changes though nothing calls for it");
         }
         check_answers(&self.workload.calls, self.ledger.entries());
         self.report()
@@ -179,59 +192,149 @@ impl World {
                 if genuine {
                     self.nodes[node].genuine.insert(bytes.clone());
                 }
-                self.nodes[node].inbox.push(Event::Datagram(bytes));
+                if self.nodes[node].replica.is_some() {
+                    self.nodes[node].inbox.push(Event::Datagram(bytes));
+                    self.wake_soon(node);
+                }
+            }
+            Happening::Synced { node, life, through } => {
+                if self.nodes[node].replica.is_some() && self.nodes[node].incarnation.0 == life {
+                    self.note(&[2, node as u64, through as u64]);
+                    self.nodes[node].syncing = false;
+                    if let Some(synced) = self.make_durable(node, through) {
+                        self.nodes[node].inbox.push(synced);
+                        self.sync(node);
+                    }
+                    self.wake_soon(node);
+                }
+            }
+            Happening::Retry { node, life } => {
+                if self.nodes[node].replica.is_some() && self.nodes[node].incarnation.0 == life {
+                    self.nodes[node].syncing = false;
+                    self.sync(node);
+                }
+            }
+            Happening::Refused { node, by } => {
+                self.note(&[9, node as u64, by as u64]);
+                let by = ReplicaId(u8::try_from(by).expect("few replicas"));
+                self.nodes[node].inbox.push(Event::Refused(by));
                 self.wake_soon(node);
             }
-            Happening::Synced { node, round, proposer, through } => {
-                self.note(&[2, node as u64, through]);
-                let view = ViewNumber { round, proposer: ReplicaId(proposer) };
-                self.ledger.synced(node, through);
-                self.nodes[node].syncing = false;
-                self.nodes[node].inbox.push(Event::Synced { view, through: Seq(through) });
-                self.wake_soon(node);
-            }
+            Happening::Fault { node, fault } => self.fault(node, fault),
             Happening::Invoke { client } => self.invoke(client),
             Happening::Heal => self.heal(),
-            Happening::Restart { node } => self.restart(node),
+            Happening::Restart { node } => self.start(node),
             Happening::Told { node, call } => self.told(node, call),
-            Happening::Paused { node, duration } => {
-                self.story_line(&format!(
-                    "r{node}        pauses for {} ms",
-                    duration / MILLISECOND
-                ));
-                self.nodes[node].paused_until = self.now + duration;
-            }
+            Happening::Script { told } => self.scripted(told),
             Happening::Wake { node } if self.nodes[node].wake_at == self.now => self.run_node(node),
             Happening::Wake { .. } => {}
         }
     }
 
-    /// A replica starts anew, with nothing but a later incarnation.
-    fn restart(&mut self, index: usize) {
-        self.note(&[7, index as u64]);
-        let node = &mut self.nodes[index];
-        node.incarnation = Incarnation(node.incarnation.0 + 1 + self.random.below(1_000));
-        node.inbox.clear();
-        let now = node.local(self.now);
-        let seed = self.random.next();
-        node.replica = new_replica(index, &self.options, self.planted, node.incarnation, seed, now);
-        node.genuine.clear();
-        node.resent = Resent::default();
-        self.wake(index, self.now + MILLISECOND);
+    /// Something breaks.
+    fn fault(&mut self, node: usize, fault: Fault) {
+        if self.healed_at.is_some() {
+            return;
+        }
+        match fault {
+            Fault::Crash { power, down_for, after } => {
+                if after > 0 && self.nodes[node].replica.is_some() {
+                    self.nodes[node].crash_in = Some(after);
+                } else {
+                    self.crash(node, power);
+                }
+                self.schedule(self.now + down_for, Happening::Restart { node });
+            }
+            Fault::Leave => {
+                if self.nodes[node].replica.is_some() {
+                    self.nodes[node].leaving = true;
+                    self.nodes[node].inbox.push(Event::Leave);
+                    self.wake_soon(node);
+                }
+            }
+            Fault::Pause { duration } => {
+                self.probes.hit("replica_paused");
+                self.nodes[node].paused_until = self.now + duration;
+            }
+            Fault::Jump { by } => self.nodes[node].jump(by),
+            Fault::Full { room } => {
+                self.nodes[node].disk.limit(Some(room));
+            }
+            Fault::Room => self.nodes[node].disk.limit(None),
+            Fault::DiskFails => self.nodes[node].disk.fail(),
+        }
     }
 
+    /// The faults end, but for those that stay for good with a minority.
     fn heal(&mut self) {
-        if self.healed_at.is_none() {
-            self.healed_at = Some(self.now);
-            self.network.heal();
-            self.workload.left = 0;
-            self.options.pause = (0, 0);
-            // The ring must not only end what it has, but go on.
-            for node in 0..self.options.replicas {
-                let call = self.workload.tell(node, Action::Create { label: -1 });
-                self.schedule(self.now + SECOND / 2, Happening::Told { node, call });
+        if self.healed_at.is_some() {
+            return;
+        }
+        self.healed_at = Some(self.now);
+        self.network.heal();
+        self.workload.left = 0;
+        self.options.pause = (0, 0);
+        for node in 0..self.options.replicas {
+            self.nodes[node].paused_until = 0;
+            self.nodes[node].crash_in = None;
+            self.nodes[node].disk.limit(None);
+            self.start(node);
+        }
+        for (node, broken) in self.options.broken.clone() {
+            self.break_for_good(node, broken);
+        }
+        // The ring must not only end what it has, but go on, at every replica that is whole.
+        for node in self.whole() {
+            self.wake_soon(node);
+            let call = self.workload.tell(node, Action::Create { label: -1 });
+            self.schedule(self.now + SECOND / 2, Happening::Told { node, call });
+        }
+    }
+
+    fn break_for_good(&mut self, node: usize, broken: Broken) {
+        self.probes.hit("broken_for_good");
+        for call in std::mem::take(&mut self.nodes[node].open) {
+            self.end_call(call, Outcome::Unknown);
+        }
+        let others = (0..self.options.replicas).filter(|other| *other != node);
+        for other in others {
+            let mut cut = |from, to| {
+                self.network.cut(Cut { from, to, since: 0, until: u64::MAX });
+            };
+            match broken {
+                Broken::Isolated => {
+                    cut(node, other);
+                    cut(other, node);
+                }
+                Broken::Mute => cut(node, other),
+                Broken::Deaf => cut(other, node),
+                Broken::Partly if other % 2 == 0 => cut(node, other),
+                Broken::Partly | Broken::Down | Broken::Paused => {}
             }
         }
+        match broken {
+            Broken::Down => {
+                self.crash(node, true);
+                self.nodes[node].gone = true;
+            }
+            Broken::Paused => self.nodes[node].paused_until = u64::MAX / 2,
+            _ => {}
+        }
+    }
+
+    /// The replicas that are not broken for good.
+    fn whole(&self) -> Vec<usize> {
+        let broken = |node: &usize| self.options.broken.iter().any(|(broken, _)| broken == node);
+        (0..self.options.replicas).filter(|node| !broken(node)).collect()
+    }
+
+    /// Whether all replicas that are whole have delivered everything, and are members.
+    fn is_level(&self) -> bool {
+        self.whole().into_iter().all(|node| {
+            let node = &self.nodes[node];
+            node.delivered == self.ledger.last()
+                && node.replica.as_ref().is_some_and(|replica| replica.view().is_some())
+        })
     }
 
     fn wake_soon(&mut self, index: usize) {

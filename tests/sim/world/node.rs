@@ -1,18 +1,21 @@
 //! One simulated replica: its core, its clock, and what waits for it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use bytes::Bytes;
 use ftqueue::testing::{
-    ClusterId, ClusterKey, Config, Event, Incarnation, Instant, PlantedBug, Replica, ReplicaId,
+    ClusterId, ClusterKey, Config, Event, Incarnation, Instant, PlantedBug, Record, Replica,
+    ReplicaId, Storage, ViewNumber,
 };
 
-use crate::check::Bounds;
+use crate::check::{Bounds, DiskLog};
+use crate::disk::SimDisk;
 use crate::options::{MILLISECOND, Options, SECOND};
 use crate::random::Random;
 
 pub(super) struct Node {
-    pub(super) replica: Replica,
+    /// None while it is down.
+    pub(super) replica: Option<Replica>,
     pub(super) incarnation: Incarnation,
     pub(super) inbox: Vec<Event>,
     pub(super) wake_at: u64,
@@ -22,7 +25,28 @@ pub(super) struct Node {
     /// The local clock: where it started, and its rate in millionths off.
     clock_offset: u64,
     drift: i64,
+    pub(super) disk: SimDisk,
+    pub(super) storage: Option<Storage<SimDisk>>,
+    /// What it has written, in all its lives.
+    pub(super) log: DiskLog,
+    /// How many records there were when this life began.
+    pub(super) base: usize,
+    /// What storage has not been given yet.
+    pub(super) unwritten: Vec<Record>,
+    /// Whether storage syncs, or waits for room.
     pub(super) syncing: bool,
+    pub(super) full: bool,
+    /// It crashes after so many more effects.
+    pub(super) crash_in: Option<u64>,
+    /// It leaves, and ends when it has left.
+    pub(super) leaving: bool,
+    /// It is not to come back.
+    pub(super) gone: bool,
+    /// How far this life has delivered, and what it was seen to have promised.
+    pub(super) delivered: u64,
+    pub(super) promised: ViewNumber,
+    /// The calls that it has not answered.
+    pub(super) open: BTreeSet<usize>,
     /// The datagrams that have arrived as they were sent, each once.
     pub(super) genuine: HashSet<Bytes>,
     pub(super) resent: Resent,
@@ -53,29 +77,38 @@ pub(super) fn cluster_key() -> ClusterKey {
 }
 
 impl Node {
-    pub(super) fn start(
-        index: usize,
-        options: &Options,
-        planted: Option<PlantedBug>,
-        random: &mut Random,
-    ) -> Self {
-        let clock_offset = random.below(1_000 * SECOND);
-        let incarnation = Incarnation(random.between(1, 1 << 40));
-        let replica =
-            new_replica(index, options, planted, incarnation, random.next(), Instant(clock_offset));
+    /// A node with an empty disk, not started yet.
+    pub(super) fn new(index: usize, options: &Options, random: &mut Random) -> Self {
         Self {
-            replica,
-            incarnation,
+            replica: None,
+            incarnation: Incarnation(random.between(1, 1 << 40)),
             inbox: Vec::new(),
             wake_at: u64::MAX,
             late_wakes: 0,
             paused_until: 0,
-            clock_offset,
+            clock_offset: random.below(1_000 * SECOND),
             drift: options.drift[index],
+            disk: SimDisk::default(),
+            storage: None,
+            log: DiskLog::default(),
+            base: 0,
+            unwritten: Vec::new(),
             syncing: false,
+            full: false,
+            crash_in: None,
+            leaving: false,
+            gone: false,
+            delivered: 0,
+            promised: ViewNumber::NONE,
+            open: BTreeSet::new(),
             genuine: HashSet::new(),
             resent: Resent::default(),
         }
+    }
+
+    /// Its local clock jumps ahead.
+    pub(super) fn jump(&mut self, by: u64) {
+        self.clock_offset += by;
     }
 
     pub(super) fn local(&self, now: u64) -> Instant {

@@ -30,15 +30,23 @@ impl World {
 
     pub(super) fn describe(&self) -> String {
         let describe = |node: &Node| {
-            let replica = &node.replica;
-            format!("{} {:?} {:?}", replica.watermarks(), replica.readiness(), replica.counters())
+            let Some(replica) = &node.replica else {
+                return "down".to_owned();
+            };
+            let report = replica.report(node.local(self.now));
+            format!("{} {report:?} {:?}", replica.watermarks(), replica.counters())
         };
-        self.nodes.iter().map(describe).collect::<Vec<_>>().join("; ")
+        let waiting = self.workload.calls.iter().enumerate();
+        let waiting = waiting.filter(|(_, call)| call.returned == u64::MAX && call.invoked > 0);
+        let waiting: Vec<_> = waiting.map(|(index, call)| (index, call.node)).take(8).collect();
+        let nodes = self.nodes.iter().map(describe).collect::<Vec<_>>().join("\n");
+        format!("calls and whom they ask: {waiting:?}; broken: {:?}\n{nodes}", self.options.broken)
     }
 
     pub(super) fn report(self) -> Report {
         let mut probes = self.probes;
-        let counted = self.nodes.iter().flat_map(|node| Counters::each(node.replica.counters()));
+        let replicas = self.nodes.iter().filter_map(|node| node.replica.as_ref());
+        let counted = replicas.flat_map(|replica| Counters::each(replica.counters()));
         for (name, count) in counted.chain(self.network.probes.each()) {
             probes.add(name, count);
         }

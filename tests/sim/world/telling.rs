@@ -6,7 +6,8 @@ use ftqueue::testing::Action;
 
 use super::{Happening, World};
 use crate::check::check_answers;
-use crate::story::{Fate, Story};
+use crate::options::{Cut, Fault, MILLISECOND};
+use crate::story::{Fate, Story, Told};
 
 impl World {
     /// What the story says of the datagram that was read last, sent to `to`.
@@ -22,15 +23,15 @@ impl World {
         &mut self,
         story: Story,
         calls: Vec<(u64, usize, Action)>,
-        pauses: Vec<(u64, usize, u64)>,
+        events: Vec<(u64, Told)>,
     ) {
         self.story = Some(story);
         for (at, node, action) in calls {
             let call = self.workload.tell(node, action);
             self.schedule(at, Happening::Told { node, call });
         }
-        for (at, node, duration) in pauses {
-            self.schedule(at, Happening::Paused { node, duration });
+        for (at, told) in events {
+            self.schedule(at, Happening::Script { told });
         }
     }
 
@@ -44,6 +45,31 @@ impl World {
         }
         check_answers(&self.workload.calls, self.ledger.entries());
         self.story.expect("a story is told")
+    }
+
+    /// The script says that something happens.
+    pub(super) fn scripted(&mut self, told: Told) {
+        match told {
+            Told::Pause(node, duration) => {
+                let duration_ms = duration / MILLISECOND;
+                self.story_line(&format!("r{node}        pauses for {duration_ms} ms"));
+                self.nodes[node].paused_until = self.now + duration;
+            }
+            Told::Crash(node) => self.crash(node, true),
+            Told::Restart(node) => self.start(node),
+            Told::Leave(node) => {
+                self.story_line(&format!("r{node}        is told to leave"));
+                self.fault(node, Fault::Leave);
+            }
+            Told::Cut(from, to) => {
+                self.story_line(&format!("r{from} -/ r{to}"));
+                self.network.cut(Cut { from, to, since: 0, until: u64::MAX });
+            }
+            Told::Heal => {
+                self.story_line("all links are whole again");
+                self.network.heal();
+            }
+        }
     }
 
     pub(super) fn told(&mut self, node: usize, call: usize) {

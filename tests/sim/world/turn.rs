@@ -1,7 +1,9 @@
 //! A replica's turn: it takes in what waits for it, and what it wants done is carried out and checked.
 
-use ftqueue::testing::{Chunk, Effect, Event, Instant, Seq};
+use bytes::Bytes;
+use ftqueue::testing::{Chunk, Effect, Entry, Event, Instant, Record};
 
+use super::node::Node;
 use super::{Happening, QUIET_AFTER, World};
 use crate::check::{Bounds, Sender};
 use crate::network::Arrival;
@@ -19,27 +21,33 @@ impl World {
         }
         let local = node.local(self.now);
         let mut effects = Vec::new();
-        for event in std::mem::take(&mut node.inbox) {
-            node.replica.handle(local, event, &mut effects);
+        let inbox = std::mem::take(&mut node.inbox);
+        let Some(replica) = &mut node.replica else {
+            return;
+        };
+        for event in inbox {
+            replica.handle(local, event, &mut effects);
         }
-        if node.replica.next_timeout() <= local {
-            node.replica.handle(local, Event::Timeout, &mut effects);
+        if replica.next_timeout() <= local {
+            replica.handle(local, Event::Timeout, &mut effects);
         }
-        node.replica.settle(local, &mut effects);
+        replica.settle(local, &mut effects);
         self.carry_out_all(index, &mut effects);
         while self.options.sync[index] == (0, 0)
             && let Some(synced) = self.sync_at_once(index)
+            && let Some(replica) = &mut self.nodes[index].replica
         {
-            let replica = &mut self.nodes[index].replica;
             replica.handle(local, synced, &mut effects);
             replica.settle(local, &mut effects);
             self.carry_out_all(index, &mut effects);
         }
-        self.nodes[index].replica.send(local, &mut effects);
+        let Some(replica) = &mut self.nodes[index].replica else {
+            return;
+        };
+        replica.send(local, &mut effects);
         self.carry_out_all(index, &mut effects);
         self.sync(index);
-        let replica = &self.nodes[index].replica;
-        self.ledger.delivered(index, replica.delivered_through().0, || replica.queues().digest());
+        self.check_delivered(index);
         self.check_counters(index);
         self.check_resends(index, local);
         self.note_made_good_tail(index);
@@ -49,7 +57,11 @@ impl World {
             self.probes.hit("replica_paused");
         }
         self.check_view(index);
-        let next = self.nodes[index].replica.next_timeout();
+        self.end_if_left(index);
+        let Some(replica) = &self.nodes[index].replica else {
+            return;
+        };
+        let next = replica.next_timeout();
         let node = &mut self.nodes[index];
         node.late_wakes = if next <= local { node.late_wakes + 1 } else { 0 };
         assert!(node.late_wakes < 3, "r{index} wants to be woken in the past");
@@ -57,23 +69,57 @@ impl World {
         self.wake(index, at);
     }
 
-    /// A view's number names one view.
+    /// What was delivered is everybody's.
+    fn check_delivered(&mut self, index: usize) {
+        let Some(replica) = &self.nodes[index].replica else {
+            return;
+        };
+        let (before, through) = (self.nodes[index].delivered, replica.delivered_through().0);
+        assert!(before <= through, "r{index} takes back what it delivered");
+        if before < through {
+            let digest = replica.queues().digest();
+            let logs: Vec<_> = self.nodes.iter().map(|node| &node.log).collect();
+            self.ledger.delivered(index, &logs, (before, through), digest);
+            self.nodes[index].delivered = through;
+        }
+    }
+
+    /// A view's number names one view; promises rise.
     fn check_view(&mut self, index: usize) {
-        if let Some(view) = self.nodes[index].replica.view() {
+        let Some(replica) = &self.nodes[index].replica else {
+            return;
+        };
+        let promised = replica.promised();
+        assert!(promised >= self.nodes[index].promised, "r{index} takes a promise back");
+        if let Some(view) = replica.view() {
             let known = self.views.entry(view.number).or_insert_with(|| view.clone());
             assert_eq!(known, view, "two views have one number");
+        }
+        self.nodes[index].promised = promised;
+        if self.views_at_first.is_none() {
+            let full = |node: &Node| {
+                let view = node.replica.as_ref().and_then(|replica| replica.view());
+                view.is_some_and(|view| view.members.len() == self.nodes.len())
+            };
+            if self.nodes.iter().all(full) {
+                self.views_at_first = Some(self.views.len());
+            }
         }
     }
 
     /// What a replica's own counts must not say.
     fn check_counters(&self, index: usize) {
         let node = &self.nodes[index];
-        let counters = node.replica.counters();
+        let Some(replica) = &node.replica else {
+            return;
+        };
+        let counters = replica.counters();
         assert_eq!(
             counters.conflicting_numberings, 0,
             "r{index} was told two things of one number"
         );
         assert_eq!(counters.foreign_names, 0, "r{index} was told of a message of nobody");
+        assert_eq!(counters.impossible_views, 0, "r{index} was told of a view that cannot be");
         assert_eq!(counters.unreadable_payloads, 0, "r{index} delivered what it cannot read");
         let (accepted, genuine) = (counters.datagrams_accepted, node.genuine.len() as u64);
         assert!(accepted <= genuine, "r{index} accepted a datagram twice, or one that nobody sent");
@@ -82,8 +128,11 @@ impl World {
     /// What is resent on request stays within the budget of each millisecond.
     fn check_resends(&mut self, index: usize, local: Instant) {
         let node = &mut self.nodes[index];
-        let counters = node.replica.counters();
-        let resent = counters.messages_resent + counters.numberings_resent;
+        let Some(replica) = &node.replica else {
+            return;
+        };
+        let counters = replica.counters();
+        let resent = counters.messages_resent + counters.numberings_resent + counters.entries_sent;
         let resent = node.resent.in_this_millisecond(local, resent);
         let most = Bounds::of(&self.options).resends_per_ms;
         assert!(resent <= most, "r{index} resends {resent} things in a millisecond");
@@ -99,7 +148,7 @@ impl World {
         });
         if let Some(last) = told.max()
             && last == self.spy.highest_number()
-            && self.ledger.appended(to) < last
+            && self.nodes[to].log.last() < last
         {
             self.tail_lost[to] = Some(last);
         }
@@ -108,7 +157,7 @@ impl World {
     /// A replica has what the lost end of the order told of, and nothing was numbered since.
     fn note_made_good_tail(&mut self, index: usize) {
         if let Some(last) = self.tail_lost[index]
-            && self.ledger.appended(index) >= last
+            && self.nodes[index].log.last() >= last
         {
             self.tail_lost[index] = None;
             if self.spy.highest_number() == last {
@@ -119,88 +168,116 @@ impl World {
 
     fn carry_out(&mut self, index: usize, effect: Effect) {
         match effect {
-            Effect::Send { to, datagram } => {
-                // A multicast comes as one effect per receiver, one after the other: it is read once.
-                if self.last_read[index].0 != datagram {
-                    let durable = self.ledger.durable(index);
-                    let replica = &self.nodes[index].replica;
-                    let delivered = replica.delivered_through().0;
-                    let (view, ordered) = (replica.view(), replica.ordered_through().0);
-                    let stable = self.ledger.stable();
-                    let sender = Sender { node: index, view, ordered, durable, delivered, stable };
-                    let read = self.spy.read(&sender, &datagram);
-                    let quiet = self.level_at.is_some_and(|at| self.now > at + QUIET_AFTER);
-                    let heartbeat = |chunk: &Chunk| matches!(chunk, Chunk::Heartbeat { .. });
-                    let said = &read.chunks;
-                    assert!(
-                        !quiet || said.iter().all(heartbeat),
-                        "r{index} goes on saying {said:?}; {}",
-                        self.describe()
-                    );
-                    self.last_read[index] = (datagram.clone(), Some(read));
+            Effect::Send { to, datagram } => self.send(index, to.index(), &datagram),
+            Effect::Write(record) => {
+                if let Record::Append(entry) = &record {
+                    self.note(&[5, index as u64, entry.seq.0]);
+                    if let Some(name) = entry.name() {
+                        self.spy.appended(name);
+                    }
+                    let what = describe_entry(entry);
+                    self.story_line(&format!("r{index}        appends {what}"));
                 }
-                self.note(&[4, index as u64, to.index() as u64, datagram.len() as u64]);
-                let fate = self.told_fate(index, to.index());
-                let arrivals = self.network.send(self.now, index, to.index(), &datagram);
-                if arrivals.is_empty() {
-                    self.note_lost_tail(index, to.index());
+                if let Record::Drop { after } = &record {
+                    self.story_line(&format!("r{index}        drops what follows {after}"));
                 }
-                for Arrival { at, bytes, genuine } in arrivals {
-                    let at = match fate {
-                        Some(Fate::Lost) => continue,
-                        Some(Fate::Late(delay)) => at + delay,
-                        Some(Fate::Twice) => {
-                            let (node, bytes) = (to.index(), bytes.clone());
-                            let again = Happening::Arrive { node, bytes, genuine };
-                            self.schedule(at + MILLISECOND, again);
-                            at
-                        }
-                        None => at,
-                    };
-                    self.schedule(at, Happening::Arrive { node: to.index(), bytes, genuine });
-                }
-            }
-            Effect::Append(entry) => {
-                self.note(&[5, index as u64, entry.seq.0]);
-                self.ledger.append(index, &entry);
-                let name = entry.name;
-                let entry = format!("{}={}.{}", entry.seq, name.origin, name.local.0);
-                self.story_line(&format!("r{index}        appends {entry}"));
+                self.written(index, record);
             }
             Effect::Answer { call, result } => self.answer(call, result),
         }
     }
 
+    fn send(&mut self, index: usize, to: usize, datagram: &Bytes) {
+        // A multicast comes as one effect per receiver, one after the other: it is read once.
+        if self.last_read[index].0 != *datagram {
+            self.read(index, datagram);
+        }
+        self.note(&[4, index as u64, to as u64, datagram.len() as u64]);
+        let fate = self.told_fate(index, to);
+        if self.nodes[to].replica.is_none() {
+            if self.random.per_mille(self.options.refusals) {
+                self.probes.hit("datagram_refused");
+                let at = self.now + self.random.between(1, MILLISECOND);
+                self.schedule(at, Happening::Refused { node: index, by: to });
+            }
+            return;
+        }
+        let arrivals = self.network.send(self.now, index, to, datagram);
+        if arrivals.is_empty() {
+            self.note_lost_tail(index, to);
+        }
+        for Arrival { at, bytes, genuine } in arrivals {
+            let at = match fate {
+                Some(Fate::Lost) => continue,
+                Some(Fate::Late(delay)) => at + delay,
+                Some(Fate::Twice) => {
+                    let again = Happening::Arrive { node: to, bytes: bytes.clone(), genuine };
+                    self.schedule(at + MILLISECOND, again);
+                    at
+                }
+                None => at,
+            };
+            self.schedule(at, Happening::Arrive { node: to, bytes, genuine });
+        }
+    }
+
+    /// A datagram is judged by what its sender may say.
+    fn read(&mut self, index: usize, datagram: &Bytes) {
+        let node = &self.nodes[index];
+        let Some(replica) = &node.replica else {
+            return;
+        };
+        let (view, durable) = (replica.view(), node.log.durable_entries());
+        let members = view.into_iter().flat_map(|view| &view.members);
+        let before = view.map_or(0, |view| view.start.0 - 1);
+        let stable = members.map(|member| self.nodes[member.id.index()].log.durable_entries());
+        let sender = Sender {
+            node: index,
+            view,
+            ordered: replica.ordered_through().0,
+            durable,
+            delivered: replica.delivered_through().0,
+            stable: stable.min().unwrap_or(0).max(before),
+            promised: node.log.promised(),
+        };
+        let read = self.spy.read(&sender, datagram);
+        let quiet = self.options.broken.is_empty()
+            && self.level_at.is_some_and(|at| self.now > at + QUIET_AFTER);
+        let heartbeat = |chunk: &Chunk| matches!(chunk, Chunk::Heartbeat { .. });
+        let said = &read.chunks;
+        assert!(
+            !quiet || said.iter().all(heartbeat),
+            "r{index} goes on saying {said:?}; {}",
+            self.describe()
+        );
+        self.last_read[index] = (datagram.clone(), Some(read));
+    }
+
     fn carry_out_all(&mut self, index: usize, effects: &mut Vec<Effect>) {
         for effect in effects.drain(..) {
+            if self.nodes[index].replica.is_none() {
+                // It crashed in the midst of it.
+                return;
+            }
+            let node = &mut self.nodes[index];
+            if let Some(left) = &mut node.crash_in {
+                *left -= 1;
+                if *left == 0 {
+                    node.crash_in = None;
+                    self.probes.hit("crash_between_effects");
+                    let power = self.random.per_mille(500);
+                    self.crash(index, power);
+                    return;
+                }
+            }
             self.carry_out(index, effect);
         }
     }
+}
 
-    /// What was appended is durable at once.
-    fn sync_at_once(&mut self, index: usize) -> Option<Event> {
-        let (appended, durable) = (self.ledger.appended(index), self.ledger.durable(index));
-        if appended == durable {
-            return None;
-        }
-        self.ledger.synced(index, appended);
-        let view = self.nodes[index].replica.view()?.number;
-        Some(Event::Synced { view, through: Seq(appended) })
-    }
-
-    /// Syncs what was appended since the last sync, all at once.
-    fn sync(&mut self, index: usize) {
-        let (appended, durable) = (self.ledger.appended(index), self.ledger.durable(index));
-        if self.nodes[index].syncing || appended == durable {
-            return;
-        }
-        let Some(view) = self.nodes[index].replica.view().map(|view| view.number) else {
-            return;
-        };
-        self.nodes[index].syncing = true;
-        let (least, most) = self.options.sync[index];
-        let at = self.now + self.random.between(least, most);
-        let (round, proposer) = (view.round, view.proposer.0);
-        self.schedule(at, Happening::Synced { node: index, round, proposer, through: appended });
+fn describe_entry(entry: &Entry) -> String {
+    match entry.name() {
+        Some(name) => format!("{}={}.{}", entry.seq, name.origin, name.local.0),
+        None => format!("{}={}", entry.seq, entry.view),
     }
 }

@@ -1,0 +1,77 @@
+//! What was given to storage and what of it is durable.
+
+use std::collections::VecDeque;
+
+use super::Replica;
+use super::event::Effect;
+use super::status::Status;
+use crate::entry::Record;
+use crate::types::{Instant, Seq};
+
+/// The writes of this life, counted from 1.
+#[derive(Debug, Default)]
+pub(super) struct Writes {
+    last: u64,
+    durable: u64,
+    /// The writes that append entries and are not durable yet, with the entries' numbers.
+    appends: VecDeque<(u64, Seq)>,
+    /// The last delivered number that was written.
+    delivered: Seq,
+}
+
+impl Writes {
+    /// The last write.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Entries past `after` are dropped: their writes make nothing durable any more.
+    pub(super) fn forget_after(&mut self, after: Seq) {
+        self.appends.retain(|(_, seq)| *seq <= after);
+    }
+
+    /// Takes in that storage knows already that so much was delivered.
+    pub(super) fn knows_delivered(&mut self, through: Seq) {
+        self.delivered = through;
+    }
+}
+
+impl Replica {
+    /// Has a record written.
+    pub(super) fn write(&mut self, record: Record, effects: &mut Vec<Effect>) {
+        self.writes.last += 1;
+        match &record {
+            Record::Append(entry) => self.writes.appends.push_back((self.writes.last, entry.seq)),
+            Record::Delivered(through) => self.writes.delivered = *through,
+            Record::Drop { .. } | Record::Promise(_) => {}
+        }
+        effects.push(Effect::Write(record));
+    }
+
+    /// The first `writes` records are durable: only now may what stands on them be said.
+    pub(super) fn on_synced(&mut self, now: Instant, writes: u64, effects: &mut Vec<Effect>) {
+        assert!(writes <= self.writes.last, "only what was written can be synced");
+        self.writes.durable = self.writes.durable.max(writes);
+        while let Some((write, seq)) = self.writes.appends.front().copied()
+            && write <= self.writes.durable
+        {
+            self.writes.appends.pop_front();
+            self.log.synced(seq);
+        }
+        self.note_own_ack();
+        if let Status::Changing(change) = &self.status
+            && !change.durable
+            && change.write <= self.writes.durable
+        {
+            self.promise_is_durable(now, effects);
+        }
+    }
+
+    /// Writes down how far was delivered, with what else is written or, when all is quiet, by itself: a restart then
+    /// knows it without asking.
+    pub(super) fn write_delivered(&mut self, effects: &mut Vec<Effect>) {
+        if self.writes.delivered < self.delivered_through {
+            self.write(Record::Delivered(self.delivered_through), effects);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The lives of a replica: it starts with what its disk holds, writes and syncs, crashes or leaves, and comes back.
+
+use ftqueue::testing::{Append, Counters, Event, Incarnation, Record, Storage, StorageError};
+
+use super::node::{Resent, new_replica};
+use super::{Happening, World};
+use crate::options::MILLISECOND;
+use crate::workload::Outcome;
+
+/// Segments are short, so that runs have many.
+const SEGMENT: u64 = 16 << 10;
+/// How soon is tried again what there was no room for.
+const RETRY: u64 = 200 * MILLISECOND;
+
+impl World {
+    /// A replica starts, in a new incarnation.
+    pub(super) fn start(&mut self, index: usize) {
+        if self.nodes[index].replica.is_some() || self.nodes[index].gone {
+            return;
+        }
+        self.note(&[7, index as u64]);
+        let further = 1 + self.random.below(1_000);
+        let seed = self.random.next();
+        let node = &mut self.nodes[index];
+        node.incarnation = Incarnation(node.incarnation.0 + further);
+        let mut records = Vec::new();
+        let opened = Storage::open(node.disk.clone(), index as u64, SEGMENT, &mut |record| {
+            records.push(record)
+        });
+        let (storage, recovered) = match opened {
+            Ok(opened) => opened,
+            Err(StorageError::Failed { .. }) => {
+                // The disk failed; the next time it does not.
+                node.disk.crash(&mut self.random);
+                self.probes.hit("disk_failed");
+                return self.schedule(self.now + RETRY, Happening::Restart { node: index });
+            }
+            Err(error) => panic!("r{index} cannot be started: {error}"),
+        };
+        node.log.recovered(&records);
+        let local = node.local(self.now);
+        let mut replica =
+            new_replica(index, &self.options, self.planted, node.incarnation, seed, local);
+        records.into_iter().for_each(|record| replica.replay(record));
+        let promised = replica.promised();
+        assert!(
+            promised >= node.promised || self.planted.is_some(),
+            "r{index} forgets that it promised {}",
+            node.promised
+        );
+        node.promised = promised;
+        node.delivered = replica.delivered_through().0;
+        node.base = node.log.len();
+        (node.replica, node.storage) = (Some(replica), Some(storage));
+        (node.syncing, node.full, node.leaving, node.crash_in) = (false, false, false, None);
+        node.genuine.clear();
+        node.resent = Resent::default();
+        node.late_wakes = 0;
+        if recovered.cut > 0 {
+            self.probes.hit("torn_tail_cut");
+        }
+        self.story_line(&format!("r{index}        starts"));
+        self.wake(index, self.now + 1);
+    }
+
+    /// A replica's process ends, whatever it was about to do; with the power what was not synced goes, in part.
+    pub(super) fn crash(&mut self, index: usize, power: bool) {
+        if self.nodes[index].replica.is_none() {
+            return;
+        }
+        self.note(&[8, index as u64, u64::from(power)]);
+        let node = &mut self.nodes[index];
+        if node.syncing {
+            self.probes.hit("crash_while_syncing");
+        }
+        if let Some(replica) = &node.replica {
+            let counted = Counters::each(replica.counters());
+            counted.for_each(|(name, count)| self.probes.add(name, count));
+        }
+        if power && node.disk.crash(&mut self.random) {
+            self.probes.hit("writes_lost_in_crash");
+        }
+        // What was promised and not durable may be forgotten, and nobody was told.
+        node.promised = node.log.promised().1;
+        (node.replica, node.storage) = (None, None);
+        node.unwritten.clear();
+        node.inbox.clear();
+        (node.wake_at, node.paused_until) = (u64::MAX, 0);
+        self.story_line(&format!("r{index}        crashes"));
+        for call in std::mem::take(&mut self.nodes[index].open) {
+            self.end_call(call, Outcome::Unknown);
+        }
+    }
+
+    /// A replica has stopped in order: it wrote down all, and ends.
+    pub(super) fn end_if_left(&mut self, index: usize) {
+        let node = &self.nodes[index];
+        let Some(replica) = node.replica.as_ref().filter(|_| node.leaving) else {
+            return;
+        };
+        if replica.has_left(node.local(self.now)) && !node.syncing && node.unwritten.is_empty() {
+            self.probes.hit("left_in_order");
+            self.crash(index, false);
+            let back = self.now + self.random.below(500 * MILLISECOND);
+            self.schedule(back, Happening::Restart { node: index });
+        }
+    }
+
+    /// Gives storage what waits to be written, unless it syncs; the sync ends later.
+    pub(super) fn sync(&mut self, index: usize) {
+        if self.nodes[index].syncing || !self.append(index) {
+            return;
+        }
+        let node = &mut self.nodes[index];
+        node.syncing = true;
+        let (life, through) = (node.incarnation.0, node.log.len());
+        let (least, most) = self.options.sync[index];
+        let at = self.now + self.random.between(least, most);
+        self.schedule(at, Happening::Synced { node: index, life, through });
+    }
+
+    /// The same, with a disk that takes no time.
+    pub(super) fn sync_at_once(&mut self, index: usize) -> Option<Event> {
+        if self.nodes[index].syncing || !self.append(index) {
+            return None;
+        }
+        let through = self.nodes[index].log.len();
+        self.make_durable(index, through)
+    }
+
+    /// Writes all that waits; gives whether there was anything, and room for it.
+    fn append(&mut self, index: usize) -> bool {
+        let node = &mut self.nodes[index];
+        let Some(storage) = &mut node.storage else {
+            return false;
+        };
+        if node.unwritten.is_empty() {
+            return false;
+        }
+        match storage.append(&node.unwritten) {
+            Ok(Append::Written) => {
+                node.unwritten.clear();
+                true
+            }
+            Ok(Append::Full) => {
+                node.syncing = true;
+                if !node.full {
+                    node.full = true;
+                    node.inbox.push(Event::StorageFull(true));
+                    self.probes.hit("storage_full");
+                    self.wake_soon(index);
+                }
+                let life = self.nodes[index].incarnation.0;
+                self.schedule(self.now + RETRY, Happening::Retry { node: index, life });
+                false
+            }
+            Err(_) => {
+                self.disk_failed(index);
+                false
+            }
+        }
+    }
+
+    /// What was written is made durable, and the replica is to be told.
+    pub(super) fn make_durable(&mut self, index: usize, through: usize) -> Option<Event> {
+        let node = &mut self.nodes[index];
+        let storage = node.storage.as_mut()?;
+        if storage.sync().is_err() {
+            self.disk_failed(index);
+            return None;
+        }
+        node.log.synced(through);
+        if std::mem::take(&mut node.full) {
+            node.inbox.push(Event::StorageFull(false));
+        }
+        Some(Event::Synced { writes: (through - node.base) as u64 })
+    }
+
+    /// A disk that fails ends the process; it comes back with another one's manners.
+    fn disk_failed(&mut self, index: usize) {
+        self.probes.hit("disk_failed");
+        self.crash(index, true);
+        let back = self.now + self.random.below(500 * MILLISECOND);
+        self.schedule(back, Happening::Restart { node: index });
+    }
+
+    /// A replica has a record written.
+    pub(super) fn written(&mut self, index: usize, record: Record) {
+        if let Record::Drop { after } = &record {
+            self.probes.hit("entries_dropped_by_record");
+            let (after, until) = (after.0, self.nodes[index].log.last());
+            self.nodes[index].log.write(record.clone());
+            let logs: Vec<_> = self.nodes.iter().map(|node| &node.log).collect();
+            self.ledger.check_held(&logs, (after, until));
+        } else {
+            self.nodes[index].log.write(record.clone());
+        }
+        self.nodes[index].unwritten.push(record);
+    }
+}
