@@ -37,6 +37,7 @@ main() {
 
     use_one_queue
     look_at_containers
+    lose_each_in_turn
 
     echo "$passed passed, $failed failed"
     [ "$failed" = 0 ]
@@ -78,6 +79,49 @@ look_at_containers() {
             grep -q "FTQUEUE_CLUSTER_KEY=$FTQUEUE_CLUSTER_KEY" <(docker inspect "$(container "$id")")
         check "replica $id was not restarted" \
             test "$(docker inspect -f '{{.RestartCount}}' "$(container "$id")")" = 0
+    done
+}
+
+# A load with a history goes on at all replicas while one is killed, the next one paused and the third one cut off; each
+# comes back by itself. Nothing that was answered may be lost, doubled or out of order.
+lose_each_in_turn() {
+    local history bench network
+    history=$(mktemp)
+    network="ftqueue-smoke-$$_ring"
+    "$client" bench --endpoints "$(IFS=,; echo "${endpoints[*]}")" --clients 12 --duration 60s \
+        --warmup 0s --timeout 5s --drain --history "$history" >/dev/null 2>&1 &
+    bench=$!
+
+    docker kill "$(container 1)" >/dev/null
+    check "replica 0 answers while replica 1 is killed" answers 0
+    docker start "$(container 1)" >/dev/null
+    # The engine may have chosen another port for it.
+    endpoints[1]=$(endpoint 1)
+    check "replica 1 answers again" answers 1
+
+    docker pause "$(container 2)" >/dev/null
+    check "replica 1 answers while replica 2 is paused" answers 1
+    docker unpause "$(container 2)" >/dev/null
+    check "replica 2 answers again" answers 2
+
+    docker network disconnect "$network" "$(container 0)"
+    check "replica 2 answers while replica 0 is cut off" answers 2
+    docker network connect --alias replica-0 "$network" "$(container 0)"
+    endpoints[0]=$(endpoint 0)
+    check "replica 0 answers again" answers 0
+
+    kill -INT "$bench"
+    check "the load ends" wait "$bench"
+    check "its history is that of a correct service" "$client" check-history "$history"
+    rm -f "$history"
+}
+
+# Whether a replica answers a call within half a minute.
+answers() {
+    local deadline=$((SECONDS + 30))
+    until call "$1" id 7 2>/dev/null; do
+        if [ "$SECONDS" -ge "$deadline" ]; then return 1; fi
+        sleep 0.2
     done
 }
 
