@@ -81,7 +81,11 @@ impl Replica {
         };
         let staying = self.connected(now).into_iter();
         let staying = staying.filter(|id| *id == self.me.id || !self.detector.is_leaving(*id));
-        let able = !self.leaving && !self.storage_full && staying.count() >= self.quorum.size();
+        let majority = staying.count() >= self.quorum.size();
+        // Where no majority is fully connected every view would have a member that another suspects at once: no view is
+        // better than one after the other.
+        let lasting = self.best_set(now, u16::MAX) != 0;
+        let able = !self.leaving && !self.storage_full && majority && lasting;
         if !able {
             self.wish.due = None;
             return;
@@ -348,9 +352,12 @@ impl Replica {
         };
         let near =
             |promise: &Promised| promise.log.delivered.0 + self.config.join_bound >= log.last.0;
+        let best = self.best_set(now, u16::MAX);
+        let fits = |id: ReplicaId| best & bit(self.me.id) == 0 || best & bit(id) != 0;
         let welcome = |id: ReplicaId| {
             id == self.me.id && !self.leaving
                 || id != self.me.id
+                    && fits(id)
                     && proposal.excluded & bit(id) == 0
                     && self.unreachable(id, now).is_none()
         };
