@@ -58,11 +58,23 @@ pub enum PlantedBug {
     TeachUndelivered,
     /// Who catches up does not promise the view it learns of.
     LearnWithoutPromise,
+    /// A majority of the view's members commits.
+    MajorityOfMembers,
+    /// Acks of an earlier view count in the next.
+    CountEarlierAcks,
+    /// Who promised goes on in the view that it is in.
+    GoOnAfterPromise,
+    /// The longest log is chosen, of whatever view its end is.
+    LongestLog,
+    /// When entries are dropped their messages still count as numbered.
+    KeepNumbered,
+    /// A promise that comes late makes a second NEWVIEW of one number.
+    SecondNewView,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 33] = [
         Self::NumberOutOfTurn,
         Self::NoUndeliveredWindow,
         Self::NoUnstableWindow,
@@ -90,6 +102,12 @@ impl PlantedBug {
         Self::KeepOwnTail,
         Self::TeachUndelivered,
         Self::LearnWithoutPromise,
+        Self::MajorityOfMembers,
+        Self::CountEarlierAcks,
+        Self::GoOnAfterPromise,
+        Self::LongestLog,
+        Self::KeepNumbered,
+        Self::SecondNewView,
     ];
 }
 

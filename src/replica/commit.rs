@@ -114,6 +114,13 @@ impl Acks {
         }
     }
 
+    /// Takes over what others acked in an earlier view, which is a bug to plant.
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn keep_earlier(&mut self, earlier: &Self, me: ReplicaId) {
+        self.through.clone_from(&earlier.through);
+        self.through[me.index()] = Seq(0);
+    }
+
     fn note(&mut self, replica: ReplicaId, through: Seq) {
         let acked = &mut self.through[replica.index()];
         *acked = through.max(*acked);
@@ -131,11 +138,16 @@ impl Acks {
 
     /// The highest number that a quorum holds durably.
     pub(super) fn committed_through(&self) -> Seq {
+        self.held_by(self.quorum.size())
+    }
+
+    /// The highest number that so many replicas have acked, 1 of them or more.
+    pub(super) fn held_by(&self, replicas: usize) -> Seq {
         let mut sorted = [Seq(0); MAX_REPLICAS];
         let sorted = &mut sorted[..self.through.len()];
         sorted.copy_from_slice(&self.through);
         sorted.sort_unstable_by(|one, other| other.cmp(one));
-        sorted[self.quorum.size() - 1]
+        sorted[replicas - 1]
     }
 
     /// The highest number that all N have acked.

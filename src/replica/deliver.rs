@@ -18,6 +18,9 @@ impl Replica {
         if planted!(self, DeliverAtMinority) {
             committed = self.log.durable_through();
         }
+        if planted!(self, MajorityOfMembers) {
+            committed = self.acks.held_by(view.members.len() / 2 + 1);
+        }
         let before = self.delivered_through;
         self.deliver_through(committed.min(self.log.ordered_through()), effects);
         if before < start && start <= self.delivered_through {

@@ -25,6 +25,11 @@ impl Writes {
         self.last
     }
 
+    /// Whether all that was written is durable.
+    pub(super) fn all_durable(&self) -> bool {
+        self.durable == self.last
+    }
+
     /// Entries past `after` are dropped: their writes make nothing durable any more.
     pub(super) fn forget_after(&mut self, after: Seq) {
         self.appends.retain(|(_, seq)| *seq <= after);

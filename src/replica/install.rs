@@ -78,7 +78,11 @@ impl Replica {
     pub(super) fn drop_after(&mut self, after: Seq, effects: &mut Vec<Effect>) {
         if after < self.log.ordered_through() {
             self.counters.entries_dropped += self.log.ordered_through().0 - after.0;
+            let names = self.log.last_names().clone();
             self.log.drop_after(after, (self.delivered_through, &self.delivered_names));
+            if planted!(self, KeepNumbered) {
+                self.log.count_as_numbered(&names);
+            }
             self.writes.forget_after(after);
             self.write(Record::Drop { after }, effects);
         }

@@ -21,6 +21,18 @@ impl Replica {
             self.counters.impossible_views += 1;
             return;
         }
+        if planted!(self, GoOnAfterPromise)
+            && number >= self.promised
+            && self.status.view().is_some()
+        {
+            if number > self.promised {
+                self.raise_promise(number, effects);
+            } else if self.writes.all_durable() {
+                let log = self.log_end();
+                self.outbox.for_one(number.proposer, Chunk::Promise { number, log });
+            }
+            return;
+        }
         if number > self.promised {
             if self.is_content(now, from) {
                 // One outside that does not know of the view yet; the next heartbeats tell it.

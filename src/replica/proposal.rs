@@ -264,6 +264,18 @@ impl Replica {
         log: LogEnd,
         effects: &mut Vec<Effect>,
     ) {
+        if planted!(self, SecondNewView)
+            && let Some(told) = self.status.told()
+            && told.view.number == number
+            && number.proposer == self.me.id
+            && told.view.incarnation_of(from.id).is_none()
+        {
+            let mut told = told.clone();
+            told.view.members.push(from);
+            told.view.members.sort_unstable_by_key(|member| member.id);
+            self.outbox.for_all(new_view_chunk(&told));
+            return;
+        }
         let Status::Changing(change) = &mut self.status else {
             return;
         };
@@ -341,7 +353,10 @@ impl Replica {
             all.filter_map(|(id, promise)| Some((id, promise.as_ref()?)))
         };
         // Of two logs the one whose end is of the later view is the greater, however long the other is.
-        let greatness = |log: &LogEnd| (log.last_view, log.last);
+        let greatness = |log: &LogEnd| {
+            let view = if planted!(self, LongestLog) { ViewNumber::NONE } else { log.last_view };
+            (view, log.last)
+        };
         let (source, chosen) = promises()
             .max_by_key(|(id, promise)| (greatness(&promise.log), std::cmp::Reverse(*id)))?;
         let log = &chosen.log;

@@ -13,6 +13,8 @@ use super::proposal::Proposal;
 use super::repair::Repair;
 use super::view::View;
 use crate::entry::{Body, Entry, Record};
+#[cfg(feature = "planted-bugs")]
+use crate::planted::planted;
 use crate::types::{Boundary, Instant, LocalSeq, ReplicaId, Seq, ViewNumber};
 
 /// What a replica is.
@@ -172,7 +174,16 @@ impl Replica {
         self.messages_trimmed_through = self.log.ordered_through();
         self.order = Order::new(self.me.id, self.log.ordered_through(), &last_local);
         let members = view.members.iter().map(|member| member.id);
-        self.acks = Acks::new(self.quorum, members, Seq(view.start.0 - 1));
+        let acks = Acks::new(self.quorum, members, Seq(view.start.0 - 1));
+        #[cfg(feature = "planted-bugs")]
+        let acks = {
+            let mut acks = acks;
+            if planted!(self, CountEarlierAcks) {
+                acks.keep_earlier(&self.acks, self.me.id);
+            }
+            acks
+        };
+        self.acks = acks;
     }
 
     /// Takes no part in the ring any more.

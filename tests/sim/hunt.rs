@@ -18,8 +18,12 @@ const ENOUGH: u64 = 1_000;
 
 /// Runs a seed; when a check fails, gives what it said.
 pub(crate) fn run(seed: u64, planted: Option<PlantedBug>) -> Result<Report, String> {
-    let run = || World::new(Options::of_seed(seed), planted).run();
-    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+    panic_of(|| World::new(Options::of_seed(seed), planted).run())
+}
+
+/// Does something; when a check fails, gives what it said.
+pub(crate) fn panic_of<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
         let said = panic.downcast_ref::<String>().cloned();
         said.or_else(|| panic.downcast_ref::<&str>().map(|said| (*said).to_owned()))
             .unwrap_or_default()

@@ -1,11 +1,12 @@
-//! Each planted bug is caught within a stated number of seeds. A bug that is not caught means that the checks have a
-//! hole, and "no failures" means little.
+//! Each planted bug is caught by a story or within a stated number of seeds. A bug that is not caught means that the
+//! checks have a hole, and "no failures" means little.
 
 use std::sync::Mutex;
 
 use ftqueue::testing::PlantedBug;
 
 use crate::hunt::{each_on_all_cores, run};
+use crate::story::caught_by_story;
 
 /// Within how many seeds each bug is caught at the latest.
 const SEEDS: u64 = 300;
@@ -15,11 +16,14 @@ fn every_planted_bug_is_caught() {
     let missed = Mutex::new(Vec::new());
     each_on_all_cores(PlantedBug::ALL.len() as u64, |number| {
         let bug = PlantedBug::ALL[number as usize];
-        let caught = (1..=SEEDS).find_map(|seed| Some((seed, run(seed, Some(bug)).err()?)));
-        match caught {
-            Some((seed, said)) => {
+        let by_seed = || {
+            let said = |seed| Some((format!("seed {seed}"), run(seed, Some(bug)).err()?));
+            (1..=SEEDS).find_map(said)
+        };
+        match caught_by_story(bug).or_else(by_seed) {
+            Some((by, said)) => {
                 let said: String = said.chars().take(100).collect();
-                println!("{bug:?}: caught by seed {seed}: {said}");
+                println!("{bug:?}: caught by {by}: {said}");
             }
             None => missed.lock().expect("nobody panics").push(bug),
         }

@@ -22,9 +22,9 @@
 //! ```
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use ftqueue::testing::{Action, Chunk, Datagram, MessageName};
+use ftqueue::testing::{Action, Chunk, Datagram, MessageName, PlantedBug};
 
 use crate::options::{MILLISECOND, Options};
 use crate::world::World;
@@ -181,7 +181,7 @@ fn describe(chunk: &Chunk) -> String {
 }
 
 /// The trace that a script gives.
-fn play(script: &str) -> String {
+fn play(script: &str, planted: Option<PlantedBug>) -> String {
     let commands: Vec<Vec<&str>> = script
         .lines()
         .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
@@ -235,25 +235,39 @@ fn play(script: &str) -> String {
             other => panic!("no command: {other:?}"),
         }
     }
-    let mut world = World::new(Options::quiet(replicas), None);
+    let mut world = World::new(Options::quiet(replicas), planted);
     world.tell(story, calls, events);
     world.run_until(until).trace
 }
 
-#[test]
-fn stories() {
+fn paths() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sim/stories");
-    let mut paths: Vec<_> = std::fs::read_dir(folder)
-        .expect("the stories")
-        .map(|entry| entry.expect("a story").path())
-        .collect();
+    let stories = std::fs::read_dir(folder).expect("the stories");
+    let mut paths: Vec<_> = stories.map(|entry| entry.expect("a story").path()).collect();
     paths.sort();
     assert!(paths.len() >= 10, "the stories are there");
+    paths
+}
+
+/// The story in which a check catches a planted bug, and what it said; that the story merely goes otherwise counts for
+/// nothing.
+#[cfg(feature = "planted-bugs")]
+pub(crate) fn caught_by_story(bug: PlantedBug) -> Option<(String, String)> {
+    paths().into_iter().find_map(|path| {
+        let text = std::fs::read_to_string(&path).expect("a story");
+        let (script, _) = text.split_once("---\n").expect("a script and its trace");
+        let said = crate::hunt::panic_of(|| play(script, Some(bug))).err()?;
+        Some((path.file_stem()?.to_string_lossy().into_owned(), said))
+    })
+}
+
+#[test]
+fn stories() {
     let mut changed = Vec::new();
-    for path in paths {
+    for path in paths() {
         let text = std::fs::read_to_string(&path).expect("a story");
         let (script, golden) = text.split_once("---\n").expect("a script and its trace");
-        let trace = play(script);
+        let trace = play(script, None);
         if trace != golden {
             if std::env::var_os("UPDATE").is_some() {
                 std::fs::write(&path, format!("{script}---\n{trace}")).expect("a story to update");
