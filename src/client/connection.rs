@@ -26,12 +26,8 @@ impl Connection {
     /// # Errors
     /// A failure whose cause is `NotConnected`.
     pub(crate) async fn open(endpoint: &Endpoint, patience: Duration) -> Result<Self, Failure> {
-        let connecting = transport(endpoint)?.connect_timeout(patience);
-        match tokio::time::timeout(patience, connecting.connect()).await {
-            Ok(Ok(channel)) => Ok(Self { service: FtQueueClient::new(channel) }),
-            Ok(Err(error)) => Err(Failure::not_connected(deepest(&error))),
-            Err(_) => Err(Failure::not_connected("no connection in time".to_owned())),
-        }
+        let channel = connect(endpoint, patience).await?;
+        Ok(Self { service: FtQueueClient::new(channel) })
     }
 
     /// A connection that is made, within `patience`, when it is first used.

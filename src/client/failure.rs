@@ -93,7 +93,9 @@ impl Failure {
     pub(crate) fn from_status(status: &Status) -> Self {
         // Only what this side makes up has a source; what the replica sent has none.
         match status.source() {
-            Some(_) if is_caused_by::<ConnectError>(status) => Self::not_connected(deepest(status)),
+            Some(_) if is_caused_by::<ConnectError>(status) || was_not_processed(status) => {
+                Self::not_connected(deepest(status))
+            }
             Some(_) if is_caused_by::<TimeoutExpired>(status) => Self::no_answer(),
             Some(_) => Self::of_this_side(
                 FailureCause::ConnectionLost,
@@ -162,6 +164,18 @@ fn outcome(code: Code, reason: &str, metadata: &BTreeMap<String, String>) -> Out
             _ => Outcome::Unknown,
         },
     }
+}
+
+/// Whether the call surely reached no replica: it waited for a connection that closed, or its stream is past the last
+/// one that the other end took (RFC 9113 section 6.8; h2 ends only those with the GOAWAY).
+fn was_not_processed(status: &Status) -> bool {
+    let waited = |error: &hyper::Error| error.is_canceled();
+    let past_the_last = |error: &h2::Error| {
+        error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
+    };
+    chain(status).any(|error| {
+        error.downcast_ref().is_some_and(waited) || error.downcast_ref().is_some_and(past_the_last)
+    })
 }
 
 fn is_caused_by<E: Error + 'static>(status: &Status) -> bool {
