@@ -34,14 +34,17 @@ async fn a_rolling_restart_leaves_no_call_unknown() {
     let calls = load.end(&cluster).await;
     let mut pauses = Vec::new();
     for (id, told, back) in stops {
-        let others = others(SIZE, id).into_iter();
-        pauses.extend(others.map(|other| calls.longest_pause(other, told, back) as f64 / 1e6));
+        for other in others(SIZE, id) {
+            pauses.push(calls.longest_pause(other, told, back) as f64 / 1e6);
+            let refused = calls.within(other, told, back).find(|call| call.error.is_some());
+            assert!(refused.is_none(), "while r{id} stopped r{other} refused {refused:?}");
+        }
     }
     pauses.sort_by(f64::total_cmp);
     let (usual, longest) = (pauses[pauses.len() / 2], pauses[pauses.len() - 1]);
     tell(&format!("a stop pauses the others for {usual:.0} ms, at most {longest:.0} ms"));
     assert!(usual < USUAL_PAUSE && longest < LONGEST_PAUSE, "in milliseconds: {pauses:?}");
-    // A replica that the others wait for no longer may refuse a call; at once, and surely.
+    // The one that stops refuses calls; at once, and surely.
     let unknown =
         |call: &&Call| call.error.as_ref().is_some_and(|error| error.outcome == "unknown");
     let unknown: Vec<_> = calls.0.iter().filter(unknown).collect();
