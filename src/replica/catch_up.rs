@@ -93,7 +93,7 @@ impl Replica {
         // The one that asks compares logs from the number before on: that one it has delivered.
         let before = Seq(from.0 - 1);
         let (boundaries, through) = self.log.boundaries().first_from(before, last, MAX_BOUNDARIES);
-        self.outbox.for_one(to, Chunk::Summary { through, boundaries });
+        self.outbox.for_one_once(to, Chunk::Summary { through, boundaries });
     }
 
     /// A member says what it delivered.
@@ -112,6 +112,11 @@ impl Replica {
         let next = self.delivered_through.next();
         if view == ViewNumber::NONE || through < next || told.view_at(next).is_none() {
             // Not a member's word, or nothing new.
+            return;
+        }
+        if told.last_view() > view {
+            // A member's log has nothing above its view.
+            self.counters.impossible_views += 1;
             return;
         }
         if view > self.promised && !planted!(self, LearnWithoutPromise) {

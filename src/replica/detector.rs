@@ -15,6 +15,9 @@ const REFUSALS: u32 = 2;
 /// Who was not heard for this long does not answer.
 const RECENT: Duration = Duration::from_secs(1);
 
+/// No datagram is under way for longer.
+const LONGEST_WAY: Duration = Duration::from_secs(60);
+
 /// What a heartbeat says.
 pub(super) struct Heartbeat<'a> {
     pub(super) sent_at: u32,
@@ -33,7 +36,9 @@ impl Replica {
 
     /// What this replica says of itself now.
     pub(super) fn heartbeat(&self, now: Instant) -> Chunk {
-        let (delivered, leaving) = (self.delivered_through, self.leaving);
+        // What is delivered and not durable here would be learnt anew by the next life.
+        let delivered = self.delivered_through.min(self.log.durable_through());
+        let leaving = self.leaving || self.storage_full;
         let heard = self.detector.heard(now, self.config.silence);
         Chunk::Heartbeat { sent_at: microseconds(now), delivered, leaving, heard }
     }
@@ -74,7 +79,7 @@ struct Peer {
     hears: u16,
     /// How far it says it has delivered.
     delivered: Seq,
-    /// Whether it says that it is about to stop.
+    /// Whether it says that it wants a view without it.
     leaving: bool,
     /// The `sent_at` of its last heartbeat, and when that came.
     last_heartbeat: Option<(u32, Instant)>,
@@ -144,9 +149,11 @@ impl Detector {
         from: ReplicaId,
         heartbeat: &Heartbeat<'_>,
     ) -> bool {
-        let last = self.peers[from.index()].last_heartbeat;
-        if last.is_some_and(|(last, _)| heartbeat.sent_at.wrapping_sub(last) > u32::MAX / 2) {
-            // A later one overtook it.
+        let overtook = |(last, at): (u32, Instant)| {
+            // After long silence the sender's clock may have wrapped.
+            now.since(at) < LONGEST_WAY && heartbeat.sent_at.wrapping_sub(last) > u32::MAX / 2
+        };
+        if self.peers[from.index()].last_heartbeat.is_some_and(overtook) {
             return false;
         }
         let mut hears = 0;
@@ -270,7 +277,7 @@ impl Detector {
         members.map(|(_, peer)| peer.delivered).max().unwrap_or_default()
     }
 
-    /// Whether another replica said that it is about to stop.
+    /// Whether another replica said that it wants a view without it: it is about to stop, or has no room to write.
     pub(super) fn is_leaving(&self, replica: ReplicaId) -> bool {
         self.peers[replica.index()].leaving
     }
@@ -297,10 +304,16 @@ impl Detector {
         self.others().filter(|(_, peer)| member(peer)).map(|(id, _)| id).collect()
     }
 
-    /// Whether a member of a view is heard that promised no other one.
-    pub(super) fn hears_member(&self, now: Instant, silence: Duration) -> bool {
-        let working = |peer: &Peer| peer.view != ViewNumber::NONE && peer.promised == peer.view;
-        self.others().any(|(_, peer)| peer.is_heard(now, silence) && working(peer))
+    /// Whether a member of a view that may work is heard: it promised no other one, hears `quorum` replicas, itself
+    /// among them, and this one.
+    pub(super) fn hears_member(&self, now: Instant, silence: Duration, quorum: usize) -> bool {
+        self.others().any(|(id, peer)| {
+            peer.is_heard(now, silence)
+                && peer.view != ViewNumber::NONE
+                && peer.promised == peer.view
+                && peer.hears & bit(self.me) != 0
+                && (peer.hears | bit(id)).count_ones() as usize >= quorum
+        })
     }
 
     /// The replicas that this one is connected to, by bit, itself included: each hears the other.

@@ -46,7 +46,10 @@ impl Replica {
     pub(super) fn write(&mut self, record: Record, effects: &mut Vec<Effect>) {
         self.writes.last += 1;
         match &record {
-            Record::Append(entry) => self.writes.appends.push_back((self.writes.last, entry.seq)),
+            Record::Append(entry) => {
+                assert!(entry.view <= self.promised, "an entry's view was promised");
+                self.writes.appends.push_back((self.writes.last, entry.seq));
+            }
             Record::Delivered(through) => self.writes.delivered = *through,
             Record::Drop { .. } | Record::Promise(_) => {}
         }

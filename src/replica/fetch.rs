@@ -105,13 +105,17 @@ impl Replica {
     pub(super) fn ask_for_entries(&mut self, now: Instant) {
         let next = self.log.ordered_through().next();
         let holders = self.holders(now);
+        // What is not written yet is in memory: a disk that is slow or full is waited for.
+        let unwritten = self.log.ordered_through().0 - self.log.durable_through().0;
+        let behind = self.storage_full || unwritten > self.config.join_bound;
         let longest = self.config.longest_repair_wait;
         let jitter = &mut self.jitter;
         let Some(fetch) = fetch_of(&mut self.status) else {
             return;
         };
-        if next > fetch.last {
+        if next > fetch.last || behind {
             fetch.again.stop();
+            fetch.asked_through = Seq(0);
             return;
         }
         if next > fetch.asked_through {

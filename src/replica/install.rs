@@ -3,10 +3,15 @@
 use super::Replica;
 use super::boundaries::Boundaries;
 use super::event::Effect;
-use super::status::{Status, Told};
+use super::proposal::bit;
+use super::status::{Install, Status, Told};
 use crate::entry::Record;
 use crate::planted::planted;
-use crate::types::{Instant, Seq};
+use crate::types::{Boundary, Instant, Member, Seq};
+use crate::wire::{Chunk, Header, LogEnd, MAX_BOUNDARIES};
+
+/// After so many views whose entries were not delivered, a view's entry waits for a majority.
+const VAIN_VIEWS: usize = MAX_BOUNDARIES / 4;
 
 impl Replica {
     /// A view is told, by its proposer or by another who installed it.
@@ -65,12 +70,76 @@ impl Replica {
         self.continue_install(now, effects);
     }
 
-    /// Goes on once there is nothing left to fetch.
+    /// Goes on once there is nothing left to fetch and, where that is waited for, a majority is as far.
     pub(super) fn continue_install(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if let Status::Installing(install) = &self.status
-            && self.log.ordered_through().next() == install.told.view.start
+        let Status::Installing(install) = &mut self.status else {
+            return;
+        };
+        if self.log.ordered_through().next() != install.told.view.start {
+            return;
+        }
+        if let Some(ready) = &mut install.ready {
+            let first = *ready & bit(self.me.id) == 0;
+            *ready |= bit(self.me.id);
+            if (ready.count_ones() as usize) < self.quorum.size() {
+                if first {
+                    self.tell_ready();
+                }
+                return;
+            }
+        }
+        self.enter_member(now, effects);
+    }
+
+    /// Whether a view's entry is appended only once a majority is ready to: so many views came to nothing that their
+    /// entries would else pile up, one for each attempt, until promises can tell of no older boundary.
+    pub(super) fn waits_for_majority(&self, told: &Told) -> bool {
+        let undelivered = |boundary: &&Boundary| boundary.first > self.delivered_through;
+        told.boundaries.iter().filter(undelivered).count() >= VAIN_VIEWS
+    }
+
+    /// Says that this replica has all of the chosen log: by its promise again, which now tells of that log.
+    pub(super) fn tell_ready(&mut self) {
+        let Status::Installing(Install { told, ready: Some(ready), .. }) = &self.status else {
+            return;
+        };
+        if ready & bit(self.me.id) != 0 {
+            let number = told.view.number;
+            let log = self.log_end();
+            self.outbox.for_all(Chunk::Promise { number, log });
+        }
+    }
+
+    /// A replica may be ready to be a member of the view that is being installed here.
+    pub(super) fn on_ready(
+        &mut self,
+        now: Instant,
+        from: Member,
+        log: &LogEnd,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Status::Installing(Install { told, ready: Some(ready), .. }) = &mut self.status else {
+            return;
+        };
+        let chosen = told.boundaries.last().map(|last| last.view);
+        if told.view.contains(from.id, from.incarnation)
+            && log.last.next() == told.view.start
+            && chosen.is_none_or(|view| view == log.last_view)
         {
-            self.enter_member(now, effects);
+            *ready |= bit(from.id);
+            self.continue_install(now, effects);
+        }
+    }
+
+    /// A replica is a member of the view that is being installed here: it is more than ready.
+    pub(super) fn note_member(&mut self, now: Instant, header: &Header, effects: &mut Vec<Effect>) {
+        if let Status::Installing(Install { told, ready: Some(ready), .. }) = &mut self.status
+            && told.view.number == header.view
+            && told.view.contains(header.sender, header.incarnation)
+            && *ready & bit(header.sender) == 0
+        {
+            *ready |= bit(header.sender);
+            self.continue_install(now, effects);
         }
     }
 

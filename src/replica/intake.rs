@@ -23,6 +23,7 @@ impl Replica {
         let header = datagram.header;
         self.view_attention |= self.detector.on_datagram(now, &header);
         self.judge_view(now, &header);
+        self.note_member(now, &header, effects);
         for chunk in datagram.chunks {
             self.on_chunk(now, &header, chunk, effects);
         }

@@ -306,6 +306,7 @@ impl Replica {
             self.consider_proposing(now, effects);
             self.write_delivered(effects);
             self.send_heartbeats(now);
+            self.tell_ready();
         } else if self.wish.due().is_some_and(|due| due <= now) {
             self.consider_proposing(now, effects);
         }

@@ -1,5 +1,7 @@
 //! What is to be sent after this batch of events: chunks that leave together share datagrams.
 
+use std::mem::discriminant;
+
 use super::Replica;
 use super::event::Effect;
 use super::proposal::new_view_chunk;
@@ -28,6 +30,13 @@ impl Outbox {
     /// For one replica.
     pub(super) fn for_one(&mut self, to: ReplicaId, chunk: Chunk) {
         self.one[to.index()].push(chunk);
+    }
+
+    /// For one replica, instead of another chunk of its kind: the answer to what was asked several times at once.
+    pub(super) fn for_one_once(&mut self, to: ReplicaId, chunk: Chunk) {
+        let chunks = &mut self.one[to.index()];
+        chunks.retain(|other| discriminant(other) != discriminant(&chunk));
+        chunks.push(chunk);
     }
 
     /// Tells one replica of the present view.

@@ -98,11 +98,11 @@ impl Replica {
         let number = change.number;
         let log = self.log_end();
         self.counters.promises_sent += 1;
-        self.outbox.for_one(number.proposer, Chunk::Promise { number, log });
+        self.outbox.for_one_once(number.proposer, Chunk::Promise { number, log });
     }
 
     fn tell_of_promise(&mut self, now: Instant, to: ReplicaId) {
         let heartbeat = self.heartbeat(now);
-        self.outbox.for_one(to, heartbeat);
+        self.outbox.for_one_once(to, heartbeat);
     }
 }

@@ -7,7 +7,9 @@ use super::Replica;
 use super::backoff::Backoff;
 use super::boundaries::Boundaries;
 use super::event::Effect;
+use super::fetch::Fetch;
 use super::status::{Status, Told};
+use super::suspicion::Suspicion;
 use super::view::View;
 use crate::planted::planted;
 use crate::types::{Incarnation, Instant, MAX_REPLICAS, Member, ReplicaId, ViewNumber};
@@ -15,6 +17,8 @@ use crate::wire::{Chunk, LogEnd, MAX_BOUNDARIES, MAX_NUMBER};
 
 /// The longest wait between two own proposals that come to nothing.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// No time.
+const NEVER: Instant = Instant(u64::MAX);
 
 /// A view that this replica proposes.
 #[derive(Debug)]
@@ -23,8 +27,11 @@ pub(super) struct Proposal {
     promises: Vec<Option<Promised>>,
     /// Who is not to be a member, whatever it promises: by bit.
     excluded: u16,
-    /// When a majority's promises are enough, though others may follow.
+    /// When a majority's promises are enough, though others may follow; `NEVER` before PREPARE was sent, and when it
+    /// has passed.
     grace: Instant,
+    /// Whether it has passed.
+    waited: bool,
     /// When PREPARE is sent again.
     repeat: Backoff,
 }
@@ -54,9 +61,10 @@ impl Wish {
         self.due
     }
 
-    /// A view has come to work.
+    /// A view has come to work: the next one that is wanted is another matter, and need not wait for its sake.
     pub(super) fn fulfilled(&mut self) {
         self.in_vain = 0;
+        self.not_before = Instant::default();
     }
 }
 
@@ -102,16 +110,14 @@ impl Replica {
 
     /// Why another view is wanted, if one is.
     fn wanted_view(&mut self, now: Instant) -> Option<String> {
-        if let Status::Changing(change) = &self.status
-            && change.proposal.is_some()
-            && now.since(self.status_since) > self.config.view_timeout
-            && self.detector.hears_member(now, self.config.silence)
+        let works = self.detector.hears_member(now, self.config.silence, self.quorum.size());
+        let lasts = now.since(self.status_since);
+        if matches!(&self.status, Status::Changing(_)) && works && lasts > self.config.view_timeout
         {
             // Those in a view that works do not heed who is not in it. They take in who has learnt what they delivered.
-            self.enter_outside(now, "the own proposal came to nothing, and a view works");
+            self.enter_outside(now, "the proposed view came to nothing, and another works");
             return None;
         }
-        let lasts = now.since(self.status_since);
         match &self.status {
             Status::Member(told) => {
                 let members = told.view.members.iter().map(|member| member.id);
@@ -137,15 +143,20 @@ impl Replica {
                 (waits > self.config.view_timeout)
                     .then(|| format!("{} cannot be installed", install.told.view.number))
             }
-            Status::Outside(_) => {
+            Status::Outside(learner) => {
                 // At a start the others may be a moment late.
                 let all = self.connected(now).len() == self.config.replicas;
                 if !all && lasts < self.config.view_timeout / 5 {
                     return None;
                 }
-                let patience = self.config.view_timeout * 5;
-                (!self.detector.hears_member(now, self.config.silence) || lasts > patience)
-                    .then(|| "no member of a view is heard".to_owned())
+                let progress = learner.fetch.as_ref().map(Fetch::progress);
+                let learns_nothing_for =
+                    now.since(progress.unwrap_or_default().max(self.status_since));
+                if !works {
+                    return Some("no member of a view that works is heard".to_owned());
+                }
+                (learns_nothing_for > self.config.view_timeout * 5)
+                    .then(|| "nobody takes this replica in".to_owned())
             }
         }
     }
@@ -178,7 +189,12 @@ impl Replica {
         let outside = (0..self.config.replicas).map(replica_id);
         let mut outside = outside.filter(|id| best & bit(*id) & !view.set() != 0);
         let larger = best.count_ones() as usize > view.members.len() && best & bit(self.me.id) != 0;
-        (larger && outside.all(|id| near(&id) && !self.detector.is_leaving(id))).then_some(best)
+        let fit = |id: ReplicaId| {
+            near(&id)
+                && !self.detector.is_leaving(id)
+                && self.readmission[id.index()].not_before <= now
+        };
+        (larger && outside.all(fit)).then_some(best)
     }
 
     /// The largest fully connected set out of `among` that holds a majority.
@@ -201,7 +217,9 @@ impl Replica {
         let mut excluded = 0;
         if let Status::Member(told) = &self.status {
             for member in &told.view.members {
-                if member.id != self.me.id && self.suspicion(member.id, now).is_some() {
+                let suspicion = self.suspicion(member.id, now).filter(|_| member.id != self.me.id);
+                // One that was started anew is welcome in its new life.
+                if suspicion.is_some_and(|suspicion| suspicion != Suspicion::Restarted) {
                     excluded |= bit(member.id);
                 }
             }
@@ -219,7 +237,8 @@ impl Replica {
         let proposal = Proposal {
             promises: vec![None; self.config.replicas],
             excluded,
-            grace: now + self.grace(now),
+            waited: false,
+            grace: NEVER,
             repeat: Backoff::default(),
         };
         self.enter_changing(now, number, Some(proposal), effects);
@@ -235,13 +254,14 @@ impl Replica {
         let late =
             connected.map(|id| self.readmission[id.index()].refused(now, self.config.view_timeout));
         let doublings = late.max().unwrap_or(0).min(8);
-        (self.config.promise_grace * (1 << doublings)).min(self.config.view_timeout)
+        (self.config.promise_grace * (1 << doublings)).min(self.config.view_timeout / 2)
     }
 
     /// The own proposal's number is durable: now it may be known.
     pub(super) fn send_prepare(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let log = self.log_end();
         let (me, due) = (self.me, now + self.detector.round_trip());
+        let grace = now + self.grace(now);
         let Status::Changing(change) = &mut self.status else {
             return;
         };
@@ -251,6 +271,7 @@ impl Replica {
         let number = change.number;
         proposal.promises[me.id.index()] = Some(Promised { incarnation: me.incarnation, log });
         proposal.repeat.restart(due);
+        proposal.grace = grace;
         self.outbox.for_all(Chunk::Prepare { number });
         self.conclude(now, effects);
     }
@@ -275,6 +296,10 @@ impl Replica {
             told.view.members.sort_unstable_by_key(|member| member.id);
             self.outbox.for_all(new_view_chunk(&told));
             return;
+        }
+        if matches!(&self.status, Status::Installing(install) if install.told.view.number == number)
+        {
+            return self.on_ready(now, from, &log, effects);
         }
         let Status::Changing(change) = &mut self.status else {
             return;
@@ -310,7 +335,7 @@ impl Replica {
         }
         if proposal.grace <= now {
             // What is waited for from here on is a majority, by what arrives.
-            proposal.grace = Instant(u64::MAX);
+            (proposal.grace, proposal.waited) = (NEVER, true);
         }
         self.conclude(now, effects);
     }
@@ -331,7 +356,7 @@ impl Replica {
         let awaited = |id: &ReplicaId| {
             proposal.promises[id.index()].is_none() && !self.detector.is_leaving(*id)
         };
-        if proposal.grace != Instant(u64::MAX) && connected.iter().any(awaited) {
+        if !proposal.waited && connected.iter().any(awaited) {
             return;
         }
         let Some(told) = self.choose(now, change.number, proposal) else {
@@ -340,9 +365,14 @@ impl Replica {
         let chunk = new_view_chunk(&told);
         if told.view.contains(self.me.id, self.me.incarnation) {
             self.install(now, told, effects);
+            if matches!(&self.status, Status::Changing(_)) {
+                // Only a promise that lies makes a log that this replica's own cannot follow.
+                return self.enter_outside(now, "the chosen log lacks what was delivered");
+            }
         } else {
             self.enter_outside(now, "the own proposal names others");
         }
+        // Once: the proposal is over.
         self.outbox.for_all(chunk);
     }
 
@@ -365,8 +395,22 @@ impl Replica {
         let comparable = |promise: &Promised| {
             promise.log.delivered <= log.last && boundaries.view_at(promise.log.delivered).is_some()
         };
-        let near =
-            |promise: &Promised| promise.log.delivered.0 + self.config.join_bound >= log.last.0;
+        let near = |promise: &Promised| {
+            let Promised { log: its, .. } = promise;
+            // One log with the chosen one's last view is a part of it.
+            let has = if its.last_view == log.last_view { its.last } else { its.delivered };
+            has.0 + self.config.join_bound >= log.last.0
+        };
+        // What a replica lacks somebody must be able to send: the source at least.
+        let served = |promise: &Promised| promise.log.delivered.next() >= log.held_from;
+        // A promise binds the lives that follow; a member is the one that lives.
+        let lives = |id: ReplicaId, promise: &Promised| {
+            let present = self.detector.incarnation_of(id).filter(|_| id != self.me.id);
+            present.is_none_or(|present| present <= promise.incarnation)
+        };
+        let able = |id: ReplicaId, promise: &Promised| {
+            comparable(promise) && served(promise) && lives(id, promise)
+        };
         let best = self.best_set(now, u16::MAX);
         let fits = |id: ReplicaId| best & bit(self.me.id) == 0 || best & bit(id) != 0;
         let welcome = |id: ReplicaId| {
@@ -379,13 +423,13 @@ impl Replica {
         let member =
             |(id, promise): (ReplicaId, &Promised)| Member { id, incarnation: promise.incarnation };
         let best: Vec<Member> = promises()
-            .filter(|(id, promise)| comparable(promise) && near(promise) && welcome(*id))
+            .filter(|(id, promise)| able(*id, promise) && near(promise) && welcome(*id))
             .map(member)
             .collect();
         let members = if best.len() >= self.quorum.size() {
             best
         } else {
-            promises().filter(|(_, promise)| comparable(promise)).map(member).collect()
+            promises().filter(|(id, promise)| able(*id, promise)).map(member).collect()
         };
         if members.len() < self.quorum.size() && !planted!(self, MinorityPromises) {
             return None;
@@ -443,7 +487,7 @@ impl Readmission {
     fn refuse(&mut self, now: Instant, unit: Duration) {
         self.refused = self.refused(now, unit) + 1;
         self.last = now;
-        let doublings = self.refused.saturating_sub(2).min(5);
+        let doublings = self.refused.saturating_sub(2).min(6);
         if doublings > 0 {
             self.not_before = now + unit / 4 * (1 << doublings);
         }
@@ -474,6 +518,7 @@ impl Replica {
         let (last, delivered) = (self.log.ordered_through(), self.delivered_through);
         let last_view = self.log.last_view();
         let boundaries = self.log.boundaries().last(MAX_BOUNDARIES);
-        LogEnd { last_view, last, delivered, boundaries }
+        let held_from = self.log.trimmed_through().next();
+        LogEnd { last_view, last, delivered, held_from, boundaries }
     }
 }

@@ -56,6 +56,8 @@ pub(super) struct Told {
 pub(super) struct Install {
     pub(super) told: Told,
     pub(super) fetch: Fetch,
+    /// Who is ready to be a member, by bit; none where that is not waited for.
+    pub(super) ready: Option<u16>,
 }
 
 impl Status {
@@ -130,7 +132,8 @@ impl Replica {
         let chosen = Boundaries::told(&told.boundaries);
         let last = Seq(told.view.start.0 - 1);
         let fetch = Fetch::new(chosen, last, told.source, now);
-        self.leave_ring(now, Status::Installing(Install { told, fetch }), "told");
+        let ready = self.waits_for_majority(&told).then_some(0);
+        self.leave_ring(now, Status::Installing(Install { told, fetch, ready }), "told");
     }
 
     /// Becomes a member: the log is the chosen one up to the view's start, where the view's own entry goes.

@@ -11,7 +11,7 @@ use crate::types::{Instant, ReplicaId, Seq};
 /// Why a replica is suspected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Suspicion {
-    /// It says that it is about to stop.
+    /// It says that it wants a view without it.
     Leaving,
     /// Datagrams to it came back refused.
     Refused,
@@ -36,7 +36,7 @@ pub(super) enum Suspicion {
 impl fmt::Display for Suspicion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Leaving => write!(f, "it is leaving"),
+            Self::Leaving => write!(f, "it is leaving, or has no room to write"),
             Self::Refused => write!(f, "nobody listens at its address"),
             Self::Silent(silence) => write!(f, "silent for {} ms", silence.as_millis()),
             Self::Deaf => write!(f, "it does not hear this replica"),

@@ -69,6 +69,8 @@ pub struct LogEnd {
     pub last: Seq,
     /// The last number that was delivered; not above `last`.
     pub delivered: Seq,
+    /// The first number whose entry its sender still has to send; at most `delivered + 1`.
+    pub held_from: Seq,
     /// Where the views of the last entries begin, numbers and views rising; at most `MAX_BOUNDARIES`, the last ones.
     pub boundaries: Vec<Boundary>,
 }
@@ -111,7 +113,7 @@ pub enum Chunk {
         /// The last number that it has delivered; 0 for none. From a replica in no view this is its JOIN: it wants to
         /// be taken in.
         delivered: Seq,
-        /// Whether it is about to stop, and wants a view without it.
+        /// Whether it wants a view without it: it is about to stop, or has no room to write.
         leaving: bool,
         /// Whom it hears, each at most once, in id order; at most `MAX_REPLICAS`.
         heard: Vec<Heard>,

@@ -151,7 +151,11 @@ impl<'a> Decoder<'a> {
         let number = self.proposed()?;
         let last_view = self.view_number()?;
         let (last, delivered) = (Seq(self.number()?), Seq(self.number()?));
+        let past = self.number()?;
         let boundaries = self.boundaries()?;
+        let Some(held_from) = delivered.next().0.checked_sub(past).filter(|from| *from > 0) else {
+            return Err(Malformed("more is held than there is"));
+        };
         if delivered > last {
             return Err(Malformed("more is delivered than there is"));
         }
@@ -164,7 +168,10 @@ impl<'a> Decoder<'a> {
         {
             return Err(Malformed("a log's last boundary is not its end's"));
         }
-        Ok(Chunk::Promise { number, log: LogEnd { last_view, last, delivered, boundaries } })
+        Ok(Chunk::Promise {
+            number,
+            log: LogEnd { last_view, last, delivered, held_from: Seq(held_from), boundaries },
+        })
     }
 
     fn boundaries(&mut self) -> Result<Vec<Boundary>, Malformed> {

@@ -145,11 +145,14 @@ fn heartbeat(
 
 fn promise(number: ViewNumber, log: &LogEnd, writer: &mut Writer<'_>) {
     assert!(log.delivered <= log.last, "delivered past the log's end");
+    let held_from = Seq(1)..=log.delivered.next();
+    assert!(held_from.contains(&log.held_from), "the first held one is not past the delivered");
     writer.u8(PROMISE);
     proposed(number, writer);
     view_number(log.last_view, writer);
     self::number(log.last.0, writer);
     self::number(log.delivered.0, writer);
+    self::number(log.delivered.next().0 - log.held_from.0, writer);
     boundaries(&log.boundaries, writer);
 }
 

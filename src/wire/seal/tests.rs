@@ -61,12 +61,12 @@ fn datagrams_have_these_bytes() {
     let mut sealer = Sealer::new(&cluster_key, SENDER, Incarnation(0x0002_0304_0506_0708));
     assert_eq!(
         hex(&sealer.seal(b"body")),
-        "02059f86d081884c7d6501080706050403020001000000000000004fce0d3752c3f0f50b24e82ccc6fc430b76214be"
+        "03059f86d081884c7d6501080706050403020001000000000000004fce0d37ffaabad82e43dd7d32b1c89684133d51"
     );
     sealer.prefix.counter = KEY_LIFE - 1;
     assert_eq!(
         hex(&sealer.seal(b"body")),
-        "02059f86d081884c7d650108070605040302000000400000000000d0e831ee2f20d4d0413666f052046b4b07418ca2"
+        "03059f86d081884c7d650108070605040302000000400000000000d0e831eef7ca7aaf2c8ff9162d41267fa5157843"
     );
 }
 

@@ -129,19 +129,21 @@ fn prepare_and_promise() {
         last_view: ViewNumber { round: 2, proposer: ReplicaId(1) },
         last: Seq(129),
         delivered: Seq(128),
+        held_from: Seq(127),
         boundaries: vec![boundary(1, 0, 1), boundary(2, 1, 7)],
     };
     assert_chunk(
         Chunk::Promise { number, log },
-        "08  ac02 02  02 01  8101  8001  02  01 00 01  02 01 07",
+        "08  ac02 02  02 01  8101  8001  02  02  01 00 01  02 01 07",
     );
     let empty = LogEnd {
         last_view: ViewNumber::NONE,
         last: Seq(0),
         delivered: Seq(0),
+        held_from: Seq(1),
         boundaries: Vec::new(),
     };
-    assert_chunk(Chunk::Promise { number, log: empty }, "08  ac02 02  00 00  00  00  00");
+    assert_chunk(Chunk::Promise { number, log: empty }, "08  ac02 02  00 00  00  00  00  00");
 }
 
 #[test]

@@ -175,11 +175,18 @@ fn random_boundaries(random: &mut Random) -> Vec<Boundary> {
 fn random_log_end(random: &mut Random) -> LogEnd {
     let boundaries = random_boundaries(random);
     match boundaries.last().copied() {
-        None => LogEnd { last_view: ViewNumber::NONE, last: Seq(0), delivered: Seq(0), boundaries },
+        None => LogEnd {
+            last_view: ViewNumber::NONE,
+            last: Seq(0),
+            delivered: Seq(0),
+            held_from: Seq(1),
+            boundaries,
+        },
         Some(Boundary { view, first }) => {
             let last = first.0 + random.below(1_000);
             let delivered = Seq(random.below(last + 1));
-            LogEnd { last_view: view, last: Seq(last), delivered, boundaries }
+            let held_from = Seq(1 + random.below(delivered.0 + 1));
+            LogEnd { last_view: view, last: Seq(last), delivered, held_from, boundaries }
         }
     }
 }

@@ -93,6 +93,7 @@ fn any_chunk_but_a_message_fits_in_the_smallest_datagram() {
                 last_view: GREATEST,
                 last: Seq(MAX_NUMBER),
                 delivered: Seq(MAX_NUMBER),
+                held_from: Seq(1),
                 boundaries: boundaries.clone(),
             },
         },

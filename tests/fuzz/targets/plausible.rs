@@ -113,11 +113,13 @@ impl Plausible {
         let boundaries = self.boundaries(input);
         let Some(end) = boundaries.last().copied() else {
             let (last, delivered) = (Seq(0), Seq(0));
-            return LogEnd { last_view: ViewNumber::NONE, last, delivered, boundaries };
+            let held_from = Seq(1);
+            return LogEnd { last_view: ViewNumber::NONE, last, delivered, held_from, boundaries };
         };
         let last = Seq(self.number(input).max(end.first.0));
         let delivered = Seq(self.number(input).min(last.0));
-        LogEnd { last_view: end.view, last, delivered, boundaries }
+        let held_from = Seq(self.number(input).clamp(1, delivered.0 + 1));
+        LogEnd { last_view: end.view, last, delivered, held_from, boundaries }
     }
 
     fn entry(&self, input: &mut Unstructured<'_>) -> Entry {

@@ -222,6 +222,8 @@ impl World {
             }
             Happening::Fault { node, fault } => self.fault(node, fault),
             Happening::Invoke { client } => self.invoke(client),
+            // A story has its own end.
+            Happening::Heal if self.story.is_some() => {}
             Happening::Heal => self.heal(),
             Happening::Restart { node } => self.start(node),
             Happening::Told { node, call } => self.told(node, call),
