@@ -99,7 +99,7 @@ fn describe(scan: &Scan) -> String {
     let mut lines = vec![
         format!("segments   {} of {bytes} bytes in all", scan.segments.len()),
         format!("records    {} in {} batches", scan.records, scan.batches),
-        format!("last entry {} of view {}", scan.rules.last, view(scan.rules.last_view)),
+        format!("last entry {} of view {}", scan.rules.last, view(scan.rules.last_view())),
         format!("delivered  through {}", scan.rules.delivered),
         format!("promised   {}", view(scan.rules.promised)),
     ];
@@ -117,7 +117,7 @@ fn object(scan: &Scan) -> serde_json::Value {
         "batches": scan.batches,
         "records": scan.records,
         "last": scan.rules.last.0,
-        "last_view": scan.rules.last_view.map(|view| view.to_string()),
+        "last_view": scan.rules.last_view().map(|view| view.to_string()),
         "delivered": scan.rules.delivered.0,
         "promised": scan.rules.promised.map(|view| view.to_string()),
         "torn_bytes": scan.torn,

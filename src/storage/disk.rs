@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
@@ -77,10 +77,15 @@ impl Disk for Folder {
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        let mut file = File::open(self.path.join(name))?;
-        let length = file.seek(SeekFrom::End(0))?;
-        file.rewind()?;
-        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+        let path = self.path.join(name);
+        if !fs::metadata(&path)?.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
+        let mut file = File::open(path)?;
+        let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+        let mut bytes = Vec::new();
+        // Its length says what it likes.
+        bytes.try_reserve_exact(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
         file.read_to_end(&mut bytes)?;
         Ok(bytes)
     }

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use ring::digest::{SHA256, digest};
 
 use super::directory::{DataDirectory, Error};
+use super::log::{SEGMENT_LENGTH, Storage};
+use super::segment::name_of;
 use crate::types::{Incarnation, ReplicaId};
 
 /// The file's name.
@@ -46,7 +48,15 @@ impl DataDirectory {
         let damaged =
             |detail: &str| Error::Damaged { path: self.path_of(FILE), detail: detail.to_owned() };
         let next = match self.read(FILE, LIMIT)? {
-            None => 1,
+            None => {
+                // The log is made before this file: where this file is there is a log, or it was lost.
+                let (_, found) =
+                    Storage::open(self.folder(), owner.hash(), SEGMENT_LENGTH, &mut |_| {})?;
+                if found.records > 0 {
+                    return Err(damaged("it is missing, though there is a log"));
+                }
+                1
+            }
             Some(bytes) => {
                 let (stored, last) = parse(&bytes).map_err(damaged)?;
                 if stored != *owner {
@@ -55,6 +65,10 @@ impl DataDirectory {
                         stored.replica.0, stored.cluster, owner.replica.0, owner.cluster
                     );
                     return Err(Error::Foreign { path: self.path_of(FILE), detail });
+                }
+                if !self.path_of(&name_of(1)).exists() {
+                    let detail = "it is missing, though the replica has lived before".to_owned();
+                    return Err(Error::Damaged { path: self.path_of(&name_of(1)), detail });
                 }
                 last.0.checked_add(1).ok_or_else(|| damaged("its number has no next one"))?
             }
@@ -106,6 +120,9 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::entry::Record;
+    use crate::storage::Append;
+    use crate::types::ViewNumber;
 
     fn owner() -> Owner {
         Owner { cluster: "sha256 of queues".to_owned(), replica: ReplicaId(2) }
@@ -144,6 +161,31 @@ mod tests {
         assert!(matches!(directory.begin_life(&owner(), 7), Err(Error::Damaged { .. })));
         fs::write(&path, &good).unwrap();
         assert_eq!(directory.begin_life(&owner(), 7).unwrap(), Incarnation(8));
+    }
+
+    #[test]
+    fn one_without_the_other_is_damage() {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::open(temporary.path()).unwrap();
+        directory.begin_life(&owner(), 7).unwrap();
+        let log = temporary.path().join(name_of(1));
+        let empty = fs::read(&log).unwrap();
+        fs::remove_file(&log).unwrap();
+        let error = directory.begin_life(&owner(), 7).unwrap_err();
+        assert!(matches!(&error, Error::Damaged { path, .. } if *path == log), "{error}");
+
+        // The start may have ended before the incarnation was there, but not after anything was written.
+        fs::remove_file(temporary.path().join(FILE)).unwrap();
+        fs::write(&log, &empty).unwrap();
+        assert_eq!(directory.begin_life(&owner(), 7).unwrap(), Incarnation(7));
+        let opened = Storage::open(directory.folder(), owner().hash(), SEGMENT_LENGTH, &mut |_| {});
+        let (mut storage, _) = opened.unwrap();
+        let view = ViewNumber { round: 1, proposer: ReplicaId(2) };
+        assert_eq!(storage.append(&[Record::Promise(view)]).unwrap(), Append::Written);
+        storage.sync().unwrap();
+        fs::remove_file(temporary.path().join(FILE)).unwrap();
+        let error = directory.begin_life(&owner(), 7).unwrap_err();
+        assert!(matches!(error, Error::Damaged { .. }), "{error}");
     }
 
     #[test]

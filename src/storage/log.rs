@@ -117,9 +117,10 @@ impl<D: Disk> Storage<D> {
                 Ok(Append::Written)
             }
             Err(error) if is_full(&error) => {
-                // Some of it may be there.
+                // Some of it may be there, on the disk even: no crash may leave a mixture of it and of what follows.
                 let cut = self.disk.truncate(&name, self.end.offset);
-                cut.map_err(|source| self.fail("cutting back", &name, source))?;
+                cut.and_then(|()| self.disk.sync(&name))
+                    .map_err(|source| self.fail("cutting back", &name, source))?;
                 Ok(Append::Full)
             }
             Err(source) => Err(self.fail("writing", &name, source)),
@@ -163,8 +164,10 @@ impl<D: Disk> Storage<D> {
                     io::ErrorKind::NotFound => Ok(()),
                     _ => Err(error),
                 };
+                // Durably: a last segment that comes back makes damage of a torn tail before it.
                 return removed
                     .or_else(gone)
+                    .and_then(|()| self.disk.sync_names())
                     .map_err(|source| self.fail("removing", &name, source));
             }
             Err(source) => return Err(self.fail("making", &name, source)),

@@ -70,10 +70,7 @@ pub(crate) fn scan(
     for (place, number) in numbers.iter().enumerate() {
         let path = disk.path(&name_of(*number));
         if *number != place as u64 + 1 {
-            return Err(damaged(
-                &path,
-                format!("the segment before it is missing: {}", number - 1),
-            ));
+            return Err(damaged(&path, format!("the segment before it is missing: {}", place + 1)));
         }
         let last = place + 1 == numbers.len();
         let bytes = disk.read(&name_of(*number)).map_err(failed(&name_of(*number)))?;
@@ -93,8 +90,12 @@ fn scan_segment(
 ) -> Result<(), Error> {
     let header = match SegmentHeader::decode(bytes) {
         Ok(header) => header,
-        // It was being made, and nothing was ever written to it.
-        Err(_) if last && lacks_a_sector(bytes, 0, SEGMENT_HEADER_LEN as u64) => {
+        // It was being made, and nothing was ever written to it: a batch comes only once the header is durable.
+        Err(_)
+            if last
+                && bytes.len() <= SEGMENT_HEADER_LEN
+                && lacks_a_sector(bytes, 0, SEGMENT_HEADER_LEN as u64) =>
+        {
             scan.unborn = Some(number);
             scan.torn = bytes.len() as u64;
             return Ok(());

@@ -61,7 +61,7 @@ pub(super) fn name_of(segment: u64) -> String {
 
 /// The segment of a file's name, if it is one's.
 pub(super) fn segment_of(name: &str) -> Option<u64> {
-    let number = name.strip_prefix("log-")?.parse().ok()?;
+    let number = name.strip_prefix("log-")?.parse().ok().filter(|number| *number > 0)?;
     (name_of(number) == name).then_some(number)
 }
 

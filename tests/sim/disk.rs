@@ -1,4 +1,6 @@
-//! A disk that loses what was not synced: any subset of its 512-byte sectors, and names that were made or removed.
+//! A disk that loses what was not synced, as nastily as a real one may: each 512-byte sector keeps any version that it had
+//! since it last became durable, a file any length, and names that were made or removed may be undone. A sync that fails
+//! leaves pages that look clean and are not on the disk.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,41 +28,63 @@ struct State {
     removed: BTreeMap<String, File>,
     /// How many bytes there is room for; none for plenty.
     capacity: Option<u64>,
-    /// Writes and syncs fail from now on.
-    broken: bool,
+    /// After so many operations more all fail; none for never.
+    fails_in: Option<u64>,
 }
 
 #[derive(Clone, Default, Debug)]
 struct File {
     present: Vec<u8>,
-    durable: Vec<u8>,
+    /// What sectors held since they last became durable, the present contents excepted.
+    before: BTreeMap<usize, Vec<Vec<u8>>>,
+    /// What lengths the file had since they last became durable, the present one excepted.
+    lengths: Vec<usize>,
+    /// The sectors that a sync writes.
+    dirty: BTreeSet<usize>,
 }
 
 impl File {
-    /// What a crash leaves: of each sector the present or the durable contents.
-    fn crash(&mut self, random: &mut Random) -> bool {
-        let longest = self.present.len().max(self.durable.len());
-        let mut left = Vec::new();
-        let mut lost = false;
-        for from in (0..longest).step_by(SECTOR) {
-            let part = |bytes: &[u8]| {
-                let to = (from + SECTOR).min(bytes.len());
-                bytes.get(from..to).map(<[u8]>::to_vec)
-            };
-            let (present, durable) = (part(&self.present), part(&self.durable));
-            let kept = if present == durable || random.per_mille(500) {
-                present
-            } else {
-                lost = true;
-                durable
-            };
-            if let Some(kept) = kept {
-                // What lies before and was lost reads as zero.
-                left.resize(from, 0);
-                left.extend(kept);
-            }
+    fn sector(&self, number: usize) -> Vec<u8> {
+        let to = ((number + 1) * SECTOR).min(self.present.len());
+        self.present.get(number * SECTOR..to).unwrap_or_default().to_vec()
+    }
+
+    /// These bytes are about to change.
+    fn note(&mut self, from: usize, to: usize) {
+        self.lengths.push(self.present.len());
+        for number in from / SECTOR..to.div_ceil(SECTOR) {
+            let was = self.sector(number);
+            self.before.entry(number).or_default().push(was);
+            self.dirty.insert(number);
         }
-        (self.present, self.durable) = (left.clone(), left);
+    }
+
+    fn synced(&mut self) {
+        for number in std::mem::take(&mut self.dirty) {
+            self.before.remove(&number);
+        }
+        self.lengths.clear();
+    }
+
+    /// What a crash leaves. Says whether anything was lost.
+    fn crash(&mut self, random: &mut Random) -> bool {
+        let any = |random: &mut Random, count: usize| random.below(count as u64) as usize;
+        let place = any(random, self.lengths.len() + 1);
+        let length = self.lengths.get(place).copied().unwrap_or(self.present.len());
+        let mut left = Vec::new();
+        for number in 0..length.div_ceil(SECTOR) {
+            let versions = self.before.get(&number).map_or(&[][..], Vec::as_slice);
+            let mut kept = match versions.get(any(random, versions.len() + 1)) {
+                Some(before) => before.clone(),
+                None => self.sector(number),
+            };
+            // What never reached the disk reads as zero.
+            kept.resize(SECTOR, 0);
+            left.extend(kept);
+        }
+        left.truncate(length);
+        let lost = left != self.present;
+        *self = Self { present: left, ..Self::default() };
         lost
     }
 }
@@ -82,7 +106,7 @@ impl SimDisk {
             lost |= file.crash(random);
         }
         state.names = state.files.keys().cloned().collect();
-        state.broken = false;
+        state.fails_in = None;
         lost
     }
 
@@ -93,9 +117,14 @@ impl SimDisk {
         state.capacity = capacity.map(|free| used as u64 + free);
     }
 
-    /// Writes and syncs fail until the next crash.
-    pub(crate) fn fail(&self) {
-        self.0.borrow_mut().broken = true;
+    /// Whatever changes the disk fails from now on, after so many operations more.
+    pub(crate) fn fail_after(&self, operations: u64) {
+        self.0.borrow_mut().fails_in = Some(operations);
+    }
+
+    /// It works again, though the power did not go.
+    pub(crate) fn work(&self) {
+        self.0.borrow_mut().fails_in = None;
     }
 
     /// Flips a bit of what is durable; gives the file's name and the place.
@@ -112,17 +141,40 @@ impl SimDisk {
         }
         let place = random.below(file.present.len() as u64) as usize;
         file.present[place] ^= 1 << random.below(8);
-        file.durable.clone_from(&file.present);
         Some((name, place))
+    }
+
+    /// Makes zeros of a sector; gives whether it had anything else.
+    pub(crate) fn zero(&self, name: &str, sector: usize) -> bool {
+        let mut state = self.0.borrow_mut();
+        let file = state.files.get_mut(name).expect("a file");
+        let to = ((sector + 1) * SECTOR).min(file.present.len());
+        let part = file.present.get_mut(sector * SECTOR..to).unwrap_or_default();
+        let had = part.iter().any(|byte| *byte != 0);
+        part.fill(0);
+        had
     }
 }
 
 impl State {
-    fn file(&mut self, name: &str) -> io::Result<&mut File> {
-        if self.broken {
-            return Err(io::Error::other("the disk fails"));
+    fn operation(&mut self) -> io::Result<()> {
+        match &mut self.fails_in {
+            Some(0) => Err(io::Error::other("the disk fails")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
         }
+    }
+
+    fn file(&mut self, name: &str) -> io::Result<&mut File> {
         self.files.get_mut(name).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    fn room(&self) -> Option<usize> {
+        let used: usize = self.files.values().map(|file| file.present.len()).sum();
+        self.capacity.map(|capacity| capacity.saturating_sub(used as u64) as usize)
     }
 }
 
@@ -132,15 +184,14 @@ impl Disk for SimDisk {
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        let state = self.0.borrow();
-        let file = state.files.get(name).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        Ok(file.present.clone())
+        Ok(self.0.borrow_mut().file(name)?.present.clone())
     }
 
     fn create(&mut self, name: &str) -> io::Result<()> {
         let mut state = self.0.borrow_mut();
-        if state.broken {
-            return Err(io::Error::other("the disk fails"));
+        state.operation()?;
+        if state.room() == Some(0) {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
         let known = state.files.insert(name.to_owned(), File::default());
         assert!(known.is_none(), "{name} is made anew");
@@ -149,8 +200,8 @@ impl Disk for SimDisk {
 
     fn write(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.0.borrow_mut();
-        let used: usize = state.files.values().map(|file| file.present.len()).sum();
-        let room = state.capacity.map(|capacity| capacity.saturating_sub(used as u64) as usize);
+        state.operation()?;
+        let room = state.room();
         let file = state.file(name)?;
         let offset = offset as usize;
         assert!(offset <= file.present.len(), "{name} is written with a hole");
@@ -158,26 +209,36 @@ impl Disk for SimDisk {
         // A write that does not fit may leave a part of it.
         let fits = room.is_none_or(|room| grows <= room);
         let written = if fits { bytes } else { &bytes[..bytes.len() / 2] };
-        let end = (offset + written.len()).max(file.present.len());
-        file.present.resize(end, 0);
-        file.present[offset..offset + written.len()].copy_from_slice(written);
+        let end = offset + written.len();
+        file.note(offset, end);
+        file.present.resize(end.max(file.present.len()), 0);
+        file.present[offset..end].copy_from_slice(written);
         if fits { Ok(()) } else { Err(io::Error::from(io::ErrorKind::StorageFull)) }
     }
 
     fn truncate(&mut self, name: &str, length: u64) -> io::Result<()> {
-        self.0.borrow_mut().file(name)?.present.truncate(length as usize);
+        let mut state = self.0.borrow_mut();
+        state.operation()?;
+        let file = state.file(name)?;
+        file.note(length as usize, file.present.len());
+        file.present.truncate(length as usize);
         Ok(())
     }
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
         let mut state = self.0.borrow_mut();
+        let works = state.operation();
         let file = state.file(name)?;
-        file.durable.clone_from(&file.present);
-        Ok(())
+        match works {
+            Ok(()) => file.synced(),
+            Err(_) => file.dirty.clear(),
+        }
+        works
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
         let mut state = self.0.borrow_mut();
+        state.operation()?;
         let file =
             state.files.remove(name).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         state.removed.insert(name.to_owned(), file);
@@ -186,9 +247,7 @@ impl Disk for SimDisk {
 
     fn sync_names(&mut self) -> io::Result<()> {
         let mut state = self.0.borrow_mut();
-        if state.broken {
-            return Err(io::Error::other("the disk fails"));
-        }
+        state.operation()?;
         state.names = state.files.keys().cloned().collect();
         state.removed.clear();
         Ok(())

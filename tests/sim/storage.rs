@@ -2,7 +2,7 @@
 //! nothing that was not written.
 
 use ftqueue::testing::{
-    Append, Body, Entry, Incarnation, LocalSeq, Member, MessageName, Record, ReplicaId, Seq,
+    Append, Body, Disk, Entry, Incarnation, LocalSeq, Member, MessageName, Record, ReplicaId, Seq,
     Storage, StorageError, ViewNumber,
 };
 
@@ -79,52 +79,158 @@ fn open(disk: &SimDisk) -> Result<(Storage<SimDisk>, Vec<Record>), StorageError>
     Ok((storage, records))
 }
 
-/// Lives that write, sync and crash, also while they recover and while the disk is full.
+/// Lives that write, sync and crash: at any operation of the disk, in the midst of the recovery too, and while it is full.
 #[test]
 fn what_was_synced_is_read_back_after_any_crash() {
-    let (mut lost, mut full) = (0, 0);
-    for seed in 1..=1_500 {
+    let mut seen = Seen::default();
+    for seed in 1..=4_000 {
         let mut random = Random::new(seed);
         let disk = SimDisk::default();
         let (mut written, mut synced) = (Vec::new(), 0);
-        for _ in 0..random.between(1, 6) {
-            let (mut storage, records) =
-                open(&disk).unwrap_or_else(|error| panic!("{seed}: {error}"));
+        for _ in 0..random.between(2, 6) {
+            for _ in 0..random.below(3) {
+                // A recovery that is cut short.
+                disk.fail_after(random.below(8));
+                match open(&disk) {
+                    Ok(_) => {}
+                    Err(StorageError::Failed { .. }) => seen.recoveries_cut_short += 1,
+                    Err(error) => panic!("seed {seed}: in recovery: {error}"),
+                }
+                end(&disk, &mut random);
+            }
+            let (storage, records) =
+                open(&disk).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
             assert!(records.len() >= synced, "seed {seed}: {} of {synced}", records.len());
+            assert!(records.len() <= written.len(), "seed {seed}: more than was written");
             assert_eq!(records, written[..records.len()], "seed {seed}");
-            lost += written.len() - records.len();
+            seen.lost += written.len() - records.len();
             written.truncate(records.len());
             synced = written.len();
-            let mut writer = Writer::at(&written);
-            for _ in 0..random.below(12) {
-                let batch: Vec<_> =
-                    (0..random.between(1, 6)).map(|_| writer.next(&mut random)).collect();
-                if random.per_mille(100) {
-                    disk.limit(Some(random.below(400)));
-                }
-                while storage.append(&batch).unwrap() == Append::Full {
-                    full += 1;
-                    disk.limit(None);
-                }
-                written.extend(batch);
-                if random.per_mille(800) {
-                    storage.sync().unwrap();
-                    synced = written.len();
-                }
-            }
-            drop(storage);
+            synced = live(storage, &disk, &mut written, synced, &mut random, &mut seen);
             disk.limit(None);
-            if random.per_mille(700) {
-                disk.crash(&mut random);
-                if random.per_mille(300) {
-                    // A second crash in the midst of the recovery.
-                    open(&disk).unwrap();
-                    disk.crash(&mut random);
-                }
-            }
+            end(&disk, &mut random);
         }
     }
-    assert!(lost > 100 && full > 100, "{lost} records were lost, {full} times there was no room");
+    let Seen { lost, full, recoveries_cut_short } = seen;
+    assert!(lost > 100 && full > 100 && recoveries_cut_short > 100, "{seen:?}");
+}
+
+/// What the lives met.
+#[derive(Default, Debug)]
+struct Seen {
+    lost: usize,
+    full: usize,
+    recoveries_cut_short: usize,
+}
+
+/// A process ends, mostly with the power.
+fn end(disk: &SimDisk, random: &mut Random) {
+    disk.work();
+    if random.per_mille(800) {
+        disk.crash(random);
+    }
+}
+
+/// A life: writes and syncs until it ends or the disk fails; what a write that failed left may be read too. Gives how many
+/// records are surely durable.
+fn live(
+    mut storage: Storage<SimDisk>,
+    disk: &SimDisk,
+    written: &mut Vec<Record>,
+    mut synced: usize,
+    random: &mut Random,
+    seen: &mut Seen,
+) -> usize {
+    let mut writer = Writer::at(written);
+    if random.per_mille(500) {
+        disk.fail_after(random.below(40));
+    }
+    let mut waiting = Vec::new();
+    for _ in 0..random.below(14) {
+        if random.per_mille(150) {
+            disk.limit(Some(random.below(500)));
+        } else if random.per_mille(500) {
+            disk.limit(None);
+        }
+        waiting.extend((0..random.between(1, 6)).map(|_| writer.next(random)));
+        match storage.append(&waiting) {
+            Ok(Append::Written) => written.append(&mut waiting),
+            Ok(Append::Full) => seen.full += 1,
+            Err(_) => break,
+        }
+        if random.per_mille(800) {
+            if storage.sync().is_err() {
+                break;
+            }
+            synced = written.len();
+        }
+    }
+    written.append(&mut waiting);
+    synced
+}
+
+/// The next segment finds no room while it begins, and the power goes later: what was undone does not come back and make
+/// damage of a torn tail.
+#[test]
+fn a_segment_that_found_no_room_stays_away() {
+    for seed in 1..=300 {
+        let mut random = Random::new(seed);
+        let disk = SimDisk::default();
+        let (mut storage, _) = open(&disk).unwrap();
+        let mut writer = Writer::at(&[]);
+        let mut write = |storage: &mut Storage<SimDisk>, random: &mut Random| {
+            let batch: Vec<_> = (0..4).map(|_| writer.next(random)).collect();
+            assert_eq!(storage.append(&batch).unwrap(), Append::Written);
+        };
+        let first = disk.list().unwrap().remove(0);
+        loop {
+            write(&mut storage, &mut random);
+            if disk.read(&first).unwrap().len() as u64 >= SEGMENT {
+                break;
+            }
+            storage.sync().unwrap();
+        }
+        disk.limit(Some(30));
+        storage.sync().unwrap();
+        assert_eq!(disk.list().unwrap().len(), 1, "there was no room for a second segment");
+        disk.limit(None);
+        write(&mut storage, &mut random);
+        disk.crash(&mut random);
+        open(&disk).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    }
+}
+
+/// A sector that became zero among those that were synced is found, wherever it is.
+#[test]
+fn a_lost_sector_is_found() {
+    let mut found = 0;
+    for seed in 1..=300 {
+        let mut random = Random::new(seed);
+        let disk = SimDisk::default();
+        let (mut storage, _) = open(&disk).unwrap();
+        let mut writer = Writer::at(&[]);
+        for _ in 0..random.between(20, 60) {
+            let batch: Vec<_> =
+                (0..random.between(1, 6)).map(|_| writer.next(&mut random)).collect();
+            assert_eq!(storage.append(&batch).unwrap(), Append::Written);
+            storage.sync().unwrap();
+        }
+        drop(storage);
+        let names = disk.list().unwrap();
+        let name = &names[random.below(names.len() as u64) as usize];
+        let sectors = disk.read(name).unwrap().len() / 512;
+        // The last batch may lack a sector: nothing after it says that it was durable.
+        let sector = random.below((sectors as u64).saturating_sub(4).max(1)) as usize;
+        if sectors < 5 || !disk.zero(name, sector) {
+            continue;
+        }
+        match open(&disk) {
+            Err(StorageError::Damaged { .. }) => found += 1,
+            Err(error) => panic!("seed {seed}: {error}"),
+            Ok(_) => panic!("seed {seed}: sector {sector} of {name} is not missed"),
+        }
+    }
+    assert!(found > 100, "{found} were found");
 }
 
 /// A bit that changed in what was synced is found, wherever it is: nothing else than what was written is ever read.

@@ -263,7 +263,7 @@ impl World {
                 self.nodes[node].disk.limit(Some(room));
             }
             Fault::Room => self.nodes[node].disk.limit(None),
-            Fault::DiskFails => self.nodes[node].disk.fail(),
+            Fault::DiskFails => self.nodes[node].disk.fail_after(0),
         }
     }
 
