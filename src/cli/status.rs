@@ -99,10 +99,12 @@ fn table(answers: &[Answer]) -> Table {
     table.set_header([
         "endpoint",
         "replica",
+        "incarnation",
         "status",
         "view",
         "members",
         "delivered",
+        "committed",
         "durable",
         "sequence",
         "durability",
@@ -113,16 +115,20 @@ fn table(answers: &[Answer]) -> Table {
             Ok(status) => vec![
                 endpoint.to_string(),
                 status.replica.to_string(),
+                status.incarnation.to_string(),
                 format!("{} ({})", status.status, seconds(status.status_ms)),
                 status.view.as_ref().map_or_else(|| "-".to_owned(), |view| view.number.clone()),
                 members(status),
                 status.delivered.to_string(),
+                status.committed.to_string(),
                 status.durable.to_string(),
                 status.sequence.to_string(),
                 status.durability.clone(),
                 if status.serving { "yes" } else { "no" }.to_owned(),
             ],
-            Err(_) => vec![endpoint.to_string(), "?".to_owned(), "not reached".to_owned()],
+            Err(_) => {
+                vec![endpoint.to_string(), "?".to_owned(), "?".to_owned(), "not reached".to_owned()]
+            }
         };
         table.add_row(row);
     }
