@@ -8,13 +8,14 @@ use serde_json::json;
 
 use super::exit::Exit;
 use crate::entry::{Body, Entry, Record};
-use crate::storage::{Error, Folder, Scan, scan};
+use crate::storage::{Error, Folder, Scan, runs_ahead, scan};
 use crate::types::ViewNumber;
 
 /// The arguments of `inspect`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Reads the log of a replica, running or not, and changes nothing. Exits with 6 if it is damaged.
+Reads the log of a replica, running or not, and changes nothing. Exits with 6 if it is damaged, with 3 if there is \
+none or it cannot be read.
 
 Examples:
   ftqueue inspect /var/lib/ftqueue
@@ -45,26 +46,39 @@ pub(crate) fn run(arguments: &InspectArguments) -> io::Result<Exit> {
             failed = writeln!(out, "{}", line(&record)).err();
         }
     };
-    let scanned = scan(&Folder::new(&arguments.directory), None, &mut print);
+    let folder = Folder::new(&arguments.directory);
+    let scanned = scan(&folder, None, &mut print);
     if let Some(error) = failed {
         return Err(error);
     }
-    match scanned {
+    let (exit, error) = match scanned {
+        Ok(scan) if scan.is_empty() => {
+            let error =
+                format!("there is no log of a replica in {}", arguments.directory.display());
+            (Exit::Unreachable, error)
+        }
         Ok(scan) => {
-            let told = if arguments.json { object(&scan).to_string() } else { describe(&scan) };
+            let ahead = runs_ahead(&folder)?;
+            let told = match arguments.json {
+                true => object(&scan, ahead).to_string(),
+                false => describe(&scan, ahead),
+            };
             writeln!(out, "{told}")?;
             out.flush()?;
-            Ok(Exit::Ok)
+            return Ok(Exit::Ok);
         }
-        Err(error) => {
-            out.flush()?;
-            writeln!(io::stderr(), "error: {error}")?;
-            Ok(match error {
-                Error::Damaged { .. } => Exit::Damaged,
-                _ => Exit::Unreachable,
-            })
-        }
+        Err(error @ Error::Damaged { .. }) => (Exit::Damaged, error.to_string()),
+        Err(error) => (Exit::Unreachable, error.to_string()),
+    };
+    if arguments.json {
+        let damaged = exit == Exit::Damaged;
+        writeln!(out, "{}", json!({ "error": error, "damaged": damaged }))?;
     }
+    out.flush()?;
+    if !arguments.json {
+        writeln!(io::stderr(), "error: {error}")?;
+    }
+    Ok(exit)
 }
 
 fn line(record: &Record) -> String {
@@ -90,7 +104,7 @@ fn entry_line(entry: &Entry) -> String {
     }
 }
 
-fn describe(scan: &Scan) -> String {
+fn describe(scan: &Scan, ahead: bool) -> String {
     let view = |view: Option<ViewNumber>| match view {
         Some(view) => view.to_string(),
         None => "none".to_owned(),
@@ -107,10 +121,17 @@ fn describe(scan: &Scan) -> String {
         let torn = scan.torn;
         lines.push(format!("torn tail  {torn} bytes, which the next start cuts off"));
     }
+    if ahead {
+        lines.push(
+            "async      acks run ahead of the disk: if the replica has ended, it was not in order, and it does not \
+             start again"
+                .to_owned(),
+        );
+    }
     lines.join("\n")
 }
 
-fn object(scan: &Scan) -> serde_json::Value {
+fn object(scan: &Scan, ahead: bool) -> serde_json::Value {
     let segment = |(number, length): &(u64, u64)| json!({ "number": number, "bytes": length });
     json!({
         "segments": scan.segments.iter().map(segment).collect::<Vec<_>>(),
@@ -121,5 +142,6 @@ fn object(scan: &Scan) -> serde_json::Value {
         "delivered": scan.rules.delivered.0,
         "promised": scan.rules.promised.map(|view| view.to_string()),
         "torn_bytes": scan.torn,
+        "acks_ahead_of_disk": ahead,
     })
 }

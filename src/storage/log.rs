@@ -16,7 +16,7 @@ pub const SEGMENT_LENGTH: u64 = 64 << 20;
 const MAX_BATCH: usize = 16 << 20;
 
 /// The file that says that acks run ahead of the disk: what a crash leaves then is not what was acked.
-pub(crate) const AHEAD: &str = "acks-ahead-of-disk";
+const AHEAD: &str = "acks-ahead-of-disk";
 
 /// A replica's log on a disk. After an error other than [`Append::Full`] it is of no use any more.
 #[derive(Debug)]
@@ -63,14 +63,13 @@ impl<D: Disk> Storage<D> {
         segment_length: u64,
         each: &mut dyn FnMut(Record),
     ) -> Result<(Self, Recovered), Error> {
-        let names = disk.list();
         let path = disk.path(AHEAD);
-        let names = names.map_err(|source| Error::Failed {
+        let ahead = runs_ahead(&disk).map_err(|source| Error::Failed {
             doing: "listing the folder of",
             path: path.clone(),
             source,
         })?;
-        if names.iter().any(|name| name == AHEAD) {
+        if ahead {
             let detail = "the replica ran with --durability async and did not end in order, so the disk may lack \
                           what it acked"
                 .to_owned();
@@ -200,6 +199,14 @@ impl<D: Disk> Storage<D> {
         self.broken = true;
         Error::Failed { doing, path: self.disk.path(name), source }
     }
+}
+
+/// Whether acks run ahead of the disk, or did when the last life ended.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub(crate) fn runs_ahead(disk: &impl Disk) -> io::Result<bool> {
+    Ok(disk.list()?.iter().any(|name| name == AHEAD))
 }
 
 /// Cuts what was torn, and makes durable what was read: what is in the page cache may never have reached the disk, and a

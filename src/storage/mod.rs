@@ -23,5 +23,6 @@ pub use directory::Error;
 pub use disk::Disk;
 pub(crate) use disk::Folder;
 pub(crate) use incarnation::Owner;
+pub(crate) use log::runs_ahead;
 pub use log::{Append, Recovered, SEGMENT_LENGTH, Storage};
 pub(crate) use scan::{Scan, scan};

@@ -41,6 +41,13 @@ pub(crate) struct Scan {
     pub(crate) rules: Rules,
 }
 
+impl Scan {
+    /// Whether there is no log at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.segments.is_empty() && self.unborn.is_none()
+    }
+}
+
 /// Reads all of a log; hands every record to `each`, in order.
 ///
 /// # Errors
