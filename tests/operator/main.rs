@@ -1,0 +1,18 @@
+//! What an operator has at hand, on real processes: `ftqueue status`, `ftqueue inspect`, `--durability async`, and what
+//! becomes of a replica whose disk is full.
+
+#[allow(dead_code, reason = "shared with the tests of load, which use more of it")]
+#[path = "../survive/calls.rs"]
+mod calls;
+#[allow(dead_code, reason = "shared with the tests of calm clusters, which use more of it")]
+#[path = "../cluster/cluster.rs"]
+mod cluster;
+mod disk_full;
+mod durability;
+mod inspect;
+#[allow(dead_code, reason = "shared with the tests of load, which use more of it")]
+#[path = "../survive/load.rs"]
+mod load;
+mod status;
+mod tmpfs;
+mod tool;
