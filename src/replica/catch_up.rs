@@ -47,13 +47,14 @@ impl Replica {
     pub(super) fn watch_learner(&mut self, now: Instant) {
         let (target, delivered) = (self.detector.delivered_by_members(), self.delivered_through);
         let ordered = self.log.ordered_through();
-        let due = now;
+        let (due, full) = (now, self.storage_full);
         let Status::Outside(learner) = &mut self.status else {
             return;
         };
         (learner.target, learner.reached) = (target, delivered);
         let fetching = learner.fetch.as_ref().is_some_and(|fetch| fetch.last > ordered);
-        if delivered < target && !fetching {
+        // What there is no room for would wait in memory.
+        if delivered < target && !fetching && !full {
             learner.inquiry.start(due);
         } else {
             learner.inquiry.stop();

@@ -183,9 +183,7 @@ impl Replica {
     fn larger_set(&self, now: Instant) -> Option<u16> {
         let view = self.status.view()?;
         let best = self.best_set(now, u16::MAX);
-        let near = |id: &ReplicaId| {
-            self.detector.delivered_by(*id).0 + self.config.join_bound >= self.delivered_through.0
-        };
+        let near = |id: &ReplicaId| self.can_be_brought_up(*id);
         let outside = (0..self.config.replicas).map(replica_id);
         let mut outside = outside.filter(|id| best & bit(*id) & !view.set() != 0);
         let larger = best.count_ones() as usize > view.members.len() && best & bit(self.me.id) != 0;
@@ -395,14 +393,13 @@ impl Replica {
         let comparable = |promise: &Promised| {
             promise.log.delivered <= log.last && boundaries.view_at(promise.log.delivered).is_some()
         };
-        let near = |promise: &Promised| {
-            let Promised { log: its, .. } = promise;
-            // One log with the chosen one's last view is a part of it.
-            let has = if its.last_view == log.last_view { its.last } else { its.delivered };
-            has.0 + self.config.join_bound >= log.last.0
+        // How much of the chosen log a replica has: all of its own, if that ends with the chosen one's last view.
+        let has = |Promised { log: its, .. }: &Promised| {
+            if its.last_view == log.last_view { its.last } else { its.delivered }
         };
+        let near = |promise: &Promised| has(promise).0 + self.config.join_bound >= log.last.0;
         // What a replica lacks somebody must be able to send: the source at least.
-        let served = |promise: &Promised| promise.log.delivered.next() >= log.held_from;
+        let served = |promise: &Promised| has(promise).next() >= log.held_from;
         // A promise binds the lives that follow; a member is the one that lives.
         let lives = |id: ReplicaId, promise: &Promised| {
             let present = self.detector.incarnation_of(id).filter(|_| id != self.me.id);
@@ -453,9 +450,15 @@ impl Replica {
         }
         let best = self.best_set(now, u16::MAX);
         let all = view.set() | bit(id);
-        let near =
-            self.detector.delivered_by(id).0 + self.config.join_bound >= self.delivered_through.0;
-        near && all & best == all
+        self.can_be_brought_up(id) && all & best == all
+    }
+
+    /// Whether a replica outside lacks no more than it can fetch while a view waits for it: few entries, and none that
+    /// nobody holds in memory any more. One that lost what it had acked may lack such, and would stop every view.
+    fn can_be_brought_up(&self, id: ReplicaId) -> bool {
+        let delivered = self.detector.delivered_by(id);
+        delivered.0 + self.config.join_bound >= self.delivered_through.0
+            && delivered >= self.log.trimmed_through()
     }
 
     /// Takes in who was there and is no member of the new view: again and again means waits that double.
