@@ -389,25 +389,24 @@ impl Replica {
             .max_by_key(|(id, promise)| (greatness(&promise.log), std::cmp::Reverse(*id)))?;
         let log = &chosen.log;
         let boundaries = Boundaries::told(&log.boundaries);
-        // A log that differs from the chosen one below what the boundaries tell cannot be compared with it.
-        let comparable = |promise: &Promised| {
-            promise.log.delivered <= log.last && boundaries.view_at(promise.log.delivered).is_some()
-        };
-        // How much of the chosen log a replica has: all of its own, if that ends with the chosen one's last view.
+        // How much of the chosen log a replica has, where the boundaries tell.
         let has = |Promised { log: its, .. }: &Promised| {
-            if its.last_view == log.last_view { its.last } else { its.delivered }
+            let own = Boundaries::told(&its.boundaries);
+            own.common_with(&boundaries, its.delivered, its.last.min(log.last))
+                .filter(|common| *common >= its.delivered)
         };
-        let near = |promise: &Promised| has(promise).0 + self.config.join_bound >= log.last.0;
-        // What a replica lacks somebody must be able to send: the source at least.
-        let served = |promise: &Promised| has(promise).next() >= log.held_from;
+        let near = |promise: &Promised| {
+            has(promise).is_some_and(|has| has.0 + self.config.join_bound >= log.last.0)
+        };
+        // What it lacks somebody must be able to send: the source at least.
+        let served =
+            |promise: &Promised| has(promise).is_some_and(|has| has.next() >= log.held_from);
         // A promise binds the lives that follow; a member is the one that lives.
         let lives = |id: ReplicaId, promise: &Promised| {
             let present = self.detector.incarnation_of(id).filter(|_| id != self.me.id);
             present.is_none_or(|present| present <= promise.incarnation)
         };
-        let able = |id: ReplicaId, promise: &Promised| {
-            comparable(promise) && served(promise) && lives(id, promise)
-        };
+        let able = |id: ReplicaId, promise: &Promised| served(promise) && lives(id, promise);
         let best = self.best_set(now, u16::MAX);
         let fits = |id: ReplicaId| best & bit(self.me.id) == 0 || best & bit(id) != 0;
         let welcome = |id: ReplicaId| {

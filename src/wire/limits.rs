@@ -58,7 +58,7 @@ const MEMBERS_LEN: usize = COUNT_LEN + MAX_REPLICAS * (ID_LEN + NUMBER_LEN);
 const BOUNDARIES_LEN: usize = COUNT_LEN + MAX_BOUNDARIES * (VIEW_NUMBER_LEN + NUMBER_LEN);
 const NEW_VIEW_LEN: usize =
     TAG_LEN + VIEW_NUMBER_LEN + MEMBERS_LEN + NUMBER_LEN + ID_LEN + BOUNDARIES_LEN;
-const PROMISE_LEN: usize = TAG_LEN + 2 * VIEW_NUMBER_LEN + 2 * NUMBER_LEN + BOUNDARIES_LEN;
+const PROMISE_LEN: usize = TAG_LEN + 2 * VIEW_NUMBER_LEN + 3 * NUMBER_LEN + BOUNDARIES_LEN;
 const SUMMARY_LEN: usize = TAG_LEN + NUMBER_LEN + BOUNDARIES_LEN;
 // An entry's message came in DATA, beside SEQUENCE and ACK: what the entry says more than DATA does is less than those.
 const _: () = assert!(NUMBER_LEN + VIEW_NUMBER_LEN + 1 < SEQUENCE_LEN + ACK_LEN);
