@@ -47,7 +47,7 @@ pub mod testing {
     pub use crate::queue::*;
     pub use crate::replica::*;
     pub use crate::storage::{
-        Append, Disk, Error as StorageError, Recovered, SEGMENT_LENGTH, Storage,
+        Append, Disk, Error as StorageError, Folder, Recovered, SEGMENT_LENGTH, Storage,
     };
     pub use crate::types::*;
     pub use crate::wire::*;

@@ -42,7 +42,7 @@ pub trait Disk {
 
 /// A folder of the operating system's.
 #[derive(Debug)]
-pub(crate) struct Folder {
+pub struct Folder {
     path: PathBuf,
     /// The files that were written to.
     open: BTreeMap<String, File>,
@@ -50,7 +50,7 @@ pub(crate) struct Folder {
 
 impl Folder {
     /// The folder at `path`, which is there.
-    pub(crate) fn new(path: &Path) -> Self {
+    pub fn new(path: &Path) -> Self {
         Self { path: path.to_owned(), open: BTreeMap::new() }
     }
 

@@ -21,7 +21,7 @@ mod segment;
 pub(crate) use directory::DataDirectory;
 pub use directory::Error;
 pub use disk::Disk;
-pub(crate) use disk::Folder;
+pub use disk::Folder;
 pub(crate) use incarnation::Owner;
 pub(crate) use log::runs_ahead;
 pub use log::{Append, Recovered, SEGMENT_LENGTH, Storage};
