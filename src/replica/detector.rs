@@ -343,14 +343,21 @@ impl Detector {
                 self.peers[id].hears
             };
         }
+        let present = (0..self.peers.len()).filter(|id| heard(*id));
+        let present = present.fold(0, |set, id| set | 1 << id) & among;
         let connected = |set: u16| {
-            (0..self.peers.len()).filter(|id| set & 1 << id != 0).all(|id| {
-                let others = set & !(1 << id);
-                hears[id] & others == others && heard(id)
-            })
+            let mut left = set;
+            while left != 0 {
+                let id = left.trailing_zeros() as usize;
+                left &= left - 1;
+                if set & !hears[id] & !(1 << id) != 0 {
+                    return false;
+                }
+            }
+            true
         };
         let sets = 1..1_u16 << self.peers.len();
-        sets.filter(|set| set & !among == 0)
+        sets.filter(|set| set & !present == 0)
             .filter(|set| set.count_ones() as usize >= quorum && connected(*set))
             // Of two sets the one with the lower ids has the greater reversed bits.
             .max_by_key(|set| (set.count_ones(), set.reverse_bits()))

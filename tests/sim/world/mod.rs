@@ -1,5 +1,6 @@
 //! N replicas, a network and clients under one seed: events in the order of simulated time, one after the other.
 
+mod agenda;
 mod clients;
 mod life;
 mod node;
@@ -7,12 +8,12 @@ mod report;
 mod telling;
 mod turn;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use ftqueue::testing::{Action, Datagram, Event, PlantedBug, ReplicaId, View, ViewNumber};
 
+use self::agenda::Agenda;
 use self::node::{Node, cluster_key};
 pub(crate) use self::report::Report;
 use crate::check::{Bounds, Ledger, Spy, check_answers};
@@ -30,15 +31,11 @@ const RECOVERY: u64 = 20 * SECOND;
 /// Once all is answered and level, nothing but heartbeats is sent from this time on.
 const QUIET_AFTER: u64 = SECOND;
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
     Arrive {
         node: usize,
         bytes: Bytes,
         genuine: bool,
-    },
-    Wake {
-        node: usize,
     },
     Synced {
         node: usize,
@@ -82,8 +79,7 @@ pub(crate) struct World {
     options: Options,
     random: Random,
     now: u64,
-    happenings: BinaryHeap<Reverse<(u64, u64, Happening)>>,
-    count: u64,
+    happenings: Agenda,
     nodes: Vec<Node>,
     network: Network,
     workload: Workload,
@@ -127,8 +123,7 @@ impl World {
             level_at: None,
             random,
             now: 0,
-            happenings: BinaryHeap::new(),
-            count: 0,
+            happenings: Agenda::default(),
             nodes,
             healed_at: None,
             trace: 0,
@@ -153,11 +148,7 @@ impl World {
     /// Runs until everything is answered and level; panics when a check fails.
     pub(crate) fn run(mut self) -> Report {
         loop {
-            let Some(Reverse((at, _, happening))) = self.happenings.pop() else {
-                unreachable!("replicas always have a timer");
-            };
-            self.now = at;
-            self.take(happening);
+            self.step();
             if self.workload.left == 0 && self.healed_at.is_none() {
                 self.heal();
             }
@@ -185,12 +176,37 @@ impl World {
         self.report()
     }
 
+    /// The next thing happens: what arrives or befalls, else a replica that is due gets to its events.
+    fn step(&mut self) {
+        let due = self.nodes.iter().enumerate().map(|(index, node)| (node.wake_at, index)).min();
+        let (wake_at, index) = due.expect("there are replicas");
+        match self.happenings.next_at() {
+            Some(at) if at <= wake_at => {
+                let happening = self.happenings.pop();
+                self.now = at;
+                self.take(happening);
+            }
+            _ => {
+                assert_ne!(wake_at, u64::MAX, "something always happens");
+                self.now = wake_at;
+                self.run_node(index);
+            }
+        }
+    }
+
+    /// When the next thing happens.
+    fn next_at(&self) -> u64 {
+        let due = self.nodes.iter().map(|node| node.wake_at).min().unwrap_or(u64::MAX);
+        self.happenings.next_at().map_or(due, |at| at.min(due))
+    }
+
     fn take(&mut self, happening: Happening) {
         match happening {
             Happening::Arrive { node, bytes, genuine } => {
                 self.note(&[1, node as u64, bytes.len() as u64]);
                 if genuine {
-                    self.nodes[node].genuine.insert(bytes.clone());
+                    let seal = *bytes.last_chunk().expect("a datagram has a seal");
+                    self.nodes[node].genuine.insert(seal);
                 }
                 if self.nodes[node].replica.is_some() {
                     self.nodes[node].inbox.push(Event::Datagram(bytes));
@@ -228,8 +244,6 @@ impl World {
             Happening::Restart { node } => self.start(node),
             Happening::Told { node, call } => self.told(node, call),
             Happening::Script { told } => self.scripted(told),
-            Happening::Wake { node } if self.nodes[node].wake_at == self.now => self.run_node(node),
-            Happening::Wake { .. } => {}
         }
     }
 
@@ -346,14 +360,11 @@ impl World {
     }
 
     fn wake(&mut self, index: usize, at: u64) {
-        if at < self.nodes[index].wake_at {
-            self.nodes[index].wake_at = at;
-            self.schedule(at, Happening::Wake { node: index });
-        }
+        let wake_at = &mut self.nodes[index].wake_at;
+        *wake_at = at.min(*wake_at);
     }
 
     fn schedule(&mut self, at: u64, happening: Happening) {
-        self.count += 1;
-        self.happenings.push(Reverse((at, self.count, happening)));
+        self.happenings.push(at, happening);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use bytes::Bytes;
 use ftqueue::testing::{
     ClusterId, ClusterKey, Config, Event, Incarnation, Instant, PlantedBug, Record, Replica,
     ReplicaId, Storage, ViewNumber,
@@ -47,8 +46,8 @@ pub(super) struct Node {
     pub(super) promised: ViewNumber,
     /// The calls that it has not answered.
     pub(super) open: BTreeSet<usize>,
-    /// The datagrams that have arrived as they were sent, each once.
-    pub(super) genuine: HashSet<Bytes>,
+    /// The datagrams that have arrived as they were sent, each once: their seals' last bytes.
+    pub(super) genuine: HashSet<[u8; 8]>,
     pub(super) resent: Resent,
 }
 

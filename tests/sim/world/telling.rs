@@ -1,7 +1,5 @@
 //! A run that is told as a story: its calls and pauses come from a script, its trace is kept.
 
-use std::cmp::Reverse;
-
 use ftqueue::testing::Action;
 
 use super::{Happening, World};
@@ -37,11 +35,8 @@ impl World {
 
     /// Runs to a point in time; gives the story as it was told.
     pub(crate) fn run_until(mut self, until: u64) -> Story {
-        while let Some(Reverse((at, _, happening))) = self.happenings.pop()
-            && at <= until
-        {
-            self.now = at;
-            self.take(happening);
+        while self.next_at() <= until {
+            self.step();
         }
         check_answers(&self.workload.calls, self.ledger.entries());
         self.story.expect("a story is told")
