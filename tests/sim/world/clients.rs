@@ -66,9 +66,10 @@ impl World {
                 }
             }
         };
-        let told = format!("r{node}        answers {}", outcome.told());
         self.note(&[6, node as u64, id.0]);
-        self.story_line(&told);
+        if self.story.is_some() {
+            self.story_line(format_args!("r{node}        answers {}", outcome.told()));
+        }
         self.end_call(id.0 as usize, outcome);
     }
 

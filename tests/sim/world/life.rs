@@ -59,7 +59,7 @@ impl World {
         if recovered.cut > 0 {
             self.probes.hit("torn_tail_cut");
         }
-        self.story_line(&format!("r{index}        starts"));
+        self.story_line(format_args!("r{index}        starts"));
         self.wake(index, self.now + 1);
     }
 
@@ -86,7 +86,7 @@ impl World {
         node.unwritten.clear();
         node.inbox.clear();
         (node.wake_at, node.paused_until) = (u64::MAX, 0);
-        self.story_line(&format!("r{index}        crashes"));
+        self.story_line(format_args!("r{index}        crashes"));
         for call in std::mem::take(&mut self.nodes[index].open) {
             self.end_call(call, Outcome::Unknown);
         }

@@ -47,17 +47,17 @@ impl World {
         match told {
             Told::Pause(node, duration) => {
                 let duration_ms = duration / MILLISECOND;
-                self.story_line(&format!("r{node}        pauses for {duration_ms} ms"));
+                self.story_line(format_args!("r{node}        pauses for {duration_ms} ms"));
                 self.nodes[node].paused_until = self.now + duration;
             }
             Told::Crash(node) => self.crash(node, true),
             Told::Restart(node) => self.start(node),
             Told::Leave(node) => {
-                self.story_line(&format!("r{node}        is told to leave"));
+                self.story_line(format_args!("r{node}        is told to leave"));
                 self.fault(node, Fault::Leave);
             }
             Told::Cut(from, to) => {
-                self.story_line(&format!("r{from} -/ r{to}"));
+                self.story_line(format_args!("r{from} -/ r{to}"));
                 self.network.cut(Cut { from, to, since: 0, until: u64::MAX });
             }
             Told::Heal => {
@@ -70,13 +70,13 @@ impl World {
     pub(super) fn told(&mut self, node: usize, call: usize) {
         self.workload.calls[call].invoked = self.now;
         let action = self.workload.calls[call].action;
-        self.story_line(&format!("r{node}        is asked {action:?}"));
+        self.story_line(format_args!("r{node}        is asked {action:?}"));
         self.ask(call);
     }
 
-    pub(super) fn story_line(&mut self, what: &str) {
+    pub(super) fn story_line(&mut self, what: impl std::fmt::Display) {
         if let Some(story) = &mut self.story {
-            story.line(self.now, what);
+            story.line(self.now, &what.to_string());
         }
     }
 }

@@ -175,11 +175,13 @@ impl World {
                     if let Some(name) = entry.name() {
                         self.spy.appended(name);
                     }
-                    let what = describe_entry(entry);
-                    self.story_line(&format!("r{index}        appends {what}"));
+                    if self.story.is_some() {
+                        let what = describe_entry(entry);
+                        self.story_line(format_args!("r{index}        appends {what}"));
+                    }
                 }
                 if let Record::Drop { after } = &record {
-                    self.story_line(&format!("r{index}        drops what follows {after}"));
+                    self.story_line(format_args!("r{index}        drops what follows {after}"));
                 }
                 self.written(index, record);
             }
