@@ -354,7 +354,8 @@ impl Replica {
         let awaited = |id: &ReplicaId| {
             proposal.promises[id.index()].is_none() && !self.detector.is_leaving(*id)
         };
-        if !proposal.waited && connected.iter().any(awaited) {
+        let waits = !proposal.waited && !planted!(self, MinorityPromises);
+        if waits && connected.iter().any(awaited) {
             return;
         }
         let Some(told) = self.choose(now, change.number, proposal) else {
