@@ -124,7 +124,7 @@ fn seeds() {
             }
             Err(_) => {}
         }
-        if (number + 1).is_multiple_of(10_000) {
+        if (number + 1).is_multiple_of(1_000) && runs > RUNS {
             println!("{} seeds", number + 1);
         }
         total.failed.is_none()
