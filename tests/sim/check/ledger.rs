@@ -66,6 +66,7 @@ impl Ledger {
     }
 
     fn extend(&mut self, entry: Entry) {
+        assert_eq!(entry.seq.0, self.last() + 1, "every number is seen");
         if let Some(name) = entry.name() {
             let last = self.last_local.entry((name.origin, name.incarnation)).or_default();
             assert_eq!(name.local.0, *last + 1, "{name} is delivered twice, or out of order");

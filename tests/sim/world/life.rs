@@ -51,11 +51,18 @@ impl World {
         node.promised = promised;
         node.delivered = replica.delivered_through().0;
         node.base = node.log.len();
+        let digest = replica.queues().digest();
+        let unseen = (self.ledger.last(), node.delivered);
         (node.replica, node.storage) = (Some(replica), Some(storage));
         (node.syncing, node.full, node.leaving, node.crash_in) = (false, false, false, None);
         node.genuine.clear();
         node.resent = Resent::default();
         node.late_wakes = 0;
+        if unseen.0 < unseen.1 {
+            // It delivered, and had that written down, in the turn in which it crashed.
+            let logs: Vec<_> = self.nodes.iter().map(|node| &node.log).collect();
+            self.ledger.delivered(index, &logs, unseen, digest);
+        }
         if recovered.cut > 0 {
             self.probes.hit("torn_tail_cut");
         }
