@@ -242,15 +242,6 @@ impl Replica {
         assert_eq!(self.exit_code().await, None, "it was killed");
     }
 
-    /// Ends the process whose disk is gone; it may have ended by itself because of that.
-    pub(crate) async fn end_by_power_cut(&mut self) {
-        if self.ended().is_none() {
-            self.signal(Signal::KILL);
-        }
-        let code = self.exit_code().await;
-        assert!(matches!(code, None | Some(STORAGE_FAILED)), "r{}: exit code {code:?}", self.id);
-    }
-
     /// Its exit status, if it has ended.
     fn ended(&mut self) -> Option<ExitStatus> {
         self.process.as_mut().expect("it was started").try_wait().unwrap()

@@ -1,4 +1,7 @@
-"""Cuts the power of ext4 file systems, named by where they are mounted: what they had not synced is gone.
+"""Shuts ext4 file systems down, named by where they are mounted: from here on nothing can be written to them.
+
+`cut` is a power cut: what was not synced is gone, the journal included. `unplug` is a disk that is gone: what was written
+is there when it comes back, nothing more can be.
 
 In Python, since the service has no `unsafe` code and an ioctl needs it in Rust.
 """
@@ -9,9 +12,9 @@ import struct
 import sys
 
 EXT4_IOC_SHUTDOWN = 0x8004587D
-# Not even the journal is written.
-NO_LOG_FLUSH = 2
+FLAGS = {"cut": 2, "unplug": 0}
 
-roots = [os.open(path, os.O_RDONLY) for path in sys.argv[1:]]
+how, *paths = sys.argv[1:]
+roots = [os.open(path, os.O_RDONLY) for path in paths]
 for root in roots:
-    fcntl.ioctl(root, EXT4_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
+    fcntl.ioctl(root, EXT4_IOC_SHUTDOWN, struct.pack("I", FLAGS[how]))

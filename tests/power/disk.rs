@@ -49,9 +49,17 @@ impl Drop for Disk {
     }
 }
 
-/// Cuts the power of the file systems that are mounted here, one right after the other.
+/// Cuts the power of the file systems that are mounted here, one right after the other: what was not synced is gone.
+///
+/// Whoever uses them is to be stopped before: a sync that is under way meanwhile may succeed and have saved nothing, seen
+/// with Linux 6.18 in 12 cuts of 200. A power cut leaves nobody who would hear of that.
 pub(crate) fn cut(roots: &[&Path]) {
-    run(python().args(roots)).unwrap();
+    run(python("cut").args(roots)).unwrap();
+}
+
+/// Takes a file system from under whoever uses it: what was written is there when it comes back, all else fails.
+pub(crate) fn unplug(root: &Path) {
+    run(python("unplug").arg(root)).unwrap();
 }
 
 /// Whether power can be cut on this machine, and why not.
@@ -59,15 +67,15 @@ pub(crate) fn possible() -> Result<(), String> {
     if !rustix::process::geteuid().is_root() {
         return Err("not root".to_owned());
     }
-    run(&mut python())?;
+    run(&mut python("cut"))?;
     run(Command::new("losetup").arg("--find"))?;
     run(Command::new("mkfs.ext4").arg("-V"))
 }
 
-/// The program that cuts; without arguments it does nothing.
-fn python() -> Command {
+/// The program that does so to file systems; without any it does nothing.
+fn python(how: &str) -> Command {
     let mut command = Command::new("python3");
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/power/cut.py"));
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/power/cut.py")).arg(how);
     command
 }
 

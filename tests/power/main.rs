@@ -15,6 +15,8 @@ mod load;
 
 use std::path::Path;
 
+use rustix::process::Signal;
+
 use crate::cluster::{Cluster, STORAGE_FAILED};
 use crate::disk::Disk;
 use crate::load::{Load, tell};
@@ -46,12 +48,14 @@ async fn start() -> (Cluster, Vec<Disk>, tempfile::TempDir) {
     panic!("ports were taken again and again");
 }
 
-/// Cuts some replicas' power: first their disks', so that they cannot save anything any more, then their own.
+/// Cuts some replicas' power. They are stopped first, so that they say nothing after it, then their disks' is cut, so that
+/// their end saves nothing.
 async fn cut(cluster: &mut Cluster, disks: &mut [Disk], ids: &[usize]) {
+    ids.iter().for_each(|&id| cluster.replicas[id].signal(Signal::STOP));
     let cut: Vec<&Path> = ids.iter().map(|&id| disks[id].root()).collect();
     disk::cut(&cut);
     for &id in ids {
-        cluster.replicas[id].end_by_power_cut().await;
+        cluster.replicas[id].kill().await;
         disks[id].restore();
     }
 }
@@ -92,7 +96,7 @@ async fn a_dead_disk_ends_its_replica() {
     }
     let (mut cluster, mut disks, _directory) = start().await;
     let mut load = Load::start(&cluster).await;
-    disk::cut(&[disks[0].root()]);
+    disk::unplug(disks[0].root());
     let code = cluster.replicas[0].exit_code().await;
     assert_eq!(code, Some(STORAGE_FAILED));
     load.goes_on(&[1, 2]).await;

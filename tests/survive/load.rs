@@ -95,10 +95,19 @@ impl Load {
             assert!(ended.is_none(), "the load ended: {ended:?}");
             if started.elapsed() > LIMIT {
                 let last: Vec<_> = self.calls.0.iter().rev().take(8).collect();
-                panic!("not within {LIMIT:?}: {what}; the last calls: {last:#?}");
+                let status = self.status();
+                panic!("not within {LIMIT:?}: {what}; the last calls: {last:#?}\n{status}");
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// What the replicas say of themselves.
+    fn status(&self) -> String {
+        let mut status = ftqueue();
+        status.args(["status", "--json", "--endpoints", &self.endpoints.join(",")]);
+        let output = status.stdout(Stdio::piped()).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// From where on calls may be later than a time: they are in the order of their ends.
