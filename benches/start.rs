@@ -122,7 +122,7 @@ async fn measure(megabytes: u64, operations: u64) {
             executed as f64 / replayed / 1e6,
         );
         for replica in cluster.replicas.iter_mut().take(replicas) {
-            replica.end_by_power_cut().await;
+            replica.kill().await;
         }
     }
 }

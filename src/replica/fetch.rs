@@ -13,6 +13,9 @@ use crate::wire::Chunk;
 /// How many entries are asked for at a time: what a holder's budget of resends sends in a millisecond.
 const WINDOW: u64 = 64;
 
+/// How many entries may be fetched and not yet durable.
+const MAX_UNWRITTEN: u64 = 1_024;
+
 /// A log that is fetched, as far as it is not held.
 #[derive(Debug)]
 pub(super) struct Fetch {
@@ -107,7 +110,7 @@ impl Replica {
         let holders = self.holders(now);
         // What is not written yet is in memory: a disk that is slow or full is waited for.
         let unwritten = self.log.ordered_through().0 - self.log.durable_through().0;
-        let behind = self.storage_full || unwritten > self.config.join_bound;
+        let behind = self.storage_full || unwritten > MAX_UNWRITTEN;
         let longest = self.config.longest_repair_wait;
         let jitter = &mut self.jitter;
         let Some(fetch) = fetch_of(&mut self.status) else {

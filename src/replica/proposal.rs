@@ -183,15 +183,10 @@ impl Replica {
     fn larger_set(&self, now: Instant) -> Option<u16> {
         let view = self.status.view()?;
         let best = self.best_set(now, u16::MAX);
-        let near = |id: &ReplicaId| self.can_be_brought_up(*id);
         let outside = (0..self.config.replicas).map(replica_id);
         let mut outside = outside.filter(|id| best & bit(*id) & !view.set() != 0);
         let larger = best.count_ones() as usize > view.members.len() && best & bit(self.me.id) != 0;
-        let fit = |id: ReplicaId| {
-            near(&id)
-                && !self.detector.is_leaving(id)
-                && self.readmission[id.index()].not_before <= now
-        };
+        let fit = |id: ReplicaId| self.is_welcome(id, now) && !self.detector.is_leaving(id);
         (larger && outside.all(fit)).then_some(best)
     }
 
@@ -224,6 +219,12 @@ impl Replica {
             if let Some(larger) = self.larger_set(now) {
                 excluded |= told.view.set() & !larger;
             }
+            // One that came to nothing lately and is not to join yet is not taken along when another does.
+            let outside = (0..self.config.replicas).map(replica_id);
+            let outside = outside.filter(|id| told.view.incarnation_of(*id).is_none());
+            let late =
+                outside.filter(|id| self.refused(*id, now) > 0 && !self.is_welcome(*id, now));
+            excluded |= late.fold(0, |set, id| set | bit(id));
         }
         tracing::info!(replica = %self.me.id, view = %number, reason, "proposing");
         self.counters.views_proposed += 1;
@@ -249,8 +250,7 @@ impl Replica {
     /// costs all.
     fn grace(&self, now: Instant) -> Duration {
         let connected = self.connected(now).into_iter();
-        let late =
-            connected.map(|id| self.readmission[id.index()].refused(now, self.config.view_timeout));
+        let late = connected.map(|id| self.refused(id, now));
         let doublings = late.max().unwrap_or(0).min(8);
         (self.config.promise_grace * (1 << doublings)).min(self.config.view_timeout / 2)
     }
@@ -443,29 +443,43 @@ impl Replica {
             && view.incarnation_of(id).is_none();
         if !outsider
             || self.unreachable(id, now).is_some()
-            || now < self.readmission[id.index()].not_before
             || self.delivered_through < view.start
+            || !self.is_welcome(id, now)
         {
             return false;
         }
         let best = self.best_set(now, u16::MAX);
         let all = view.set() | bit(id);
-        self.can_be_brought_up(id) && all & best == all
+        all & best == all
+    }
+
+    /// Whether it is time to take in a replica that is outside: it can be brought up, and has waited as long as it is to
+    /// after those times when it came to nothing.
+    fn is_welcome(&self, id: ReplicaId, now: Instant) -> bool {
+        self.readmission[id.index()].not_before <= now && self.can_be_brought_up(id, now)
     }
 
     /// Whether a replica outside lacks no more than it can fetch while a view waits for it: few entries, and none that
     /// nobody holds in memory any more. One that lost what it had acked may lack such, and would stop every view.
-    fn can_be_brought_up(&self, id: ReplicaId) -> bool {
+    ///
+    /// One that was left out lately must come nearer: it may fetch so slowly that the view gives it up before it has all.
+    fn can_be_brought_up(&self, id: ReplicaId, now: Instant) -> bool {
         let delivered = self.detector.delivered_by(id);
-        delivered.0 + self.config.join_bound >= self.delivered_through.0
-            && delivered >= self.log.trimmed_through()
+        let bound = self.config.join_bound >> self.refused(id, now).min(2);
+        delivered.0 + bound >= self.delivered_through.0 && delivered >= self.log.trimmed_through()
     }
 
-    /// Takes in who was there and is no member of the new view: again and again means waits that double.
+    /// How often a replica was left out lately though it was there and near.
+    fn refused(&self, id: ReplicaId, now: Instant) -> u32 {
+        self.readmission[id.index()].refused(now, self.config.view_timeout)
+    }
+
+    /// Takes in who was there and near enough, and is no member of the new view: again and again means waits that double.
     pub(super) fn note_absent(&mut self, now: Instant, view: &View) {
         for id in (0..self.config.replicas).map(replica_id) {
             let absent = id != self.me.id && view.incarnation_of(id).is_none();
-            if absent && self.unreachable(id, now).is_none() {
+            let there = absent && self.unreachable(id, now).is_none();
+            if there && self.can_be_brought_up(id, now) {
                 self.readmission[id.index()].refuse(now, self.config.view_timeout);
             }
         }

@@ -36,12 +36,22 @@ pub(crate) struct Bounds {
     pub(crate) resends_per_ms: u64,
     /// How many calls may wait to be multicast.
     pub(crate) waiting: usize,
+    /// How far a replica may be behind and be taken into a view: what it fetches in a few round trips.
+    pub(crate) join: u64,
 }
 
 impl Bounds {
     pub(crate) fn of(options: &Options) -> Self {
         if options.small_windows {
-            Self { undelivered: 4, unstable: 8, unnumbered: 2, resends_per_ms: 2, waiting: 24 }
+            Self {
+                undelivered: 4,
+                unstable: 8,
+                unnumbered: 2,
+                // Entries are fetched at this rate by round trip, and within the time that all are to be level again.
+                resends_per_ms: 4,
+                waiting: 24,
+                join: 64,
+            }
         } else {
             Self {
                 undelivered: 1_024,
@@ -49,6 +59,7 @@ impl Bounds {
                 unnumbered: 8,
                 resends_per_ms: 64,
                 waiting: 16_384,
+                join: 1_024,
             }
         }
     }

@@ -141,5 +141,6 @@ pub(super) fn new_replica(
     config.unnumbered_window = bounds.unnumbered;
     config.resends_per_ms = u32::try_from(bounds.resends_per_ms).expect("few");
     config.max_waiting = bounds.waiting;
+    config.join_bound = bounds.join;
     Replica::new(config, incarnation, &cluster_key(), seed, now)
 }
