@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::Replica;
-use super::proposal::{bit, replica_id};
+use super::ids::{bit, replica_id};
 use super::round_trip::RoundTrip;
 use crate::types::{Incarnation, Instant, ReplicaId, Seq, ViewNumber};
 use crate::wire::{Chunk, Header, Heard};

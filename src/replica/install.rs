@@ -3,7 +3,7 @@
 use super::Replica;
 use super::boundaries::Boundaries;
 use super::event::Effect;
-use super::proposal::bit;
+use super::ids::bit;
 use super::status::{Install, Status, Told};
 use crate::entry::Record;
 use crate::planted::planted;
@@ -147,8 +147,10 @@ impl Replica {
     pub(super) fn drop_after(&mut self, after: Seq, effects: &mut Vec<Effect>) {
         if after < self.log.ordered_through() {
             self.counters.entries_dropped += self.log.ordered_through().0 - after.0;
+            #[cfg(feature = "planted-bugs")]
             let names = self.log.last_names().clone();
             self.log.drop_after(after, (self.delivered_through, &self.delivered_names));
+            #[cfg(feature = "planted-bugs")]
             if planted!(self, KeepNumbered) {
                 self.log.count_as_numbered(&names);
             }

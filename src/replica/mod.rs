@@ -21,12 +21,14 @@
 //! One change of view:
 //!
 //! ```text
-//! suspicion  a member is suspected, or a replica wants to join
-//! proposal   one replica proposes a view                               -> PREPARE
-//! promise    the others promise, durably, and tell of their logs       -> PROMISE
-//! proposal   the greatest log of a majority is chosen                  -> NEWVIEW
-//! install    what is not in it is dropped, what is lacking is fetched  -> FETCH, ENTRY
-//! status     the view's own entry is appended: a member
+//! suspicion    a member is suspected
+//! readmission  or a replica wants to join
+//! wish         whose part it is to propose a view
+//! proposal     one replica does                                          -> PREPARE
+//! promise      the others promise, durably, and tell of their logs       -> PROMISE
+//! choice       the greatest log of a majority is chosen                  -> NEWVIEW
+//! install      what is not in it is dropped, what is lacking is fetched  -> FETCH, ENTRY
+//! transitions  the view's own entry is appended: a member
 //! ```
 //!
 //! Beside them: `messages` holds what arrived, `repair` and `resend` make losses good, `handover` repeats what nobody
@@ -58,16 +60,23 @@ mod resend;
 mod detector;
 mod suspicion;
 
+mod wish;
+
 mod proposal;
 
 mod promise;
+
+mod choice;
 
 mod install;
 
 mod catch_up;
 mod fetch;
+mod readmission;
 
+mod readiness;
 mod status;
+mod transitions;
 mod view;
 
 // Both edges.
@@ -77,6 +86,7 @@ mod outbox;
 mod backoff;
 mod boundaries;
 mod counters;
+mod ids;
 mod last_names;
 mod report;
 mod round_trip;
@@ -98,11 +108,12 @@ use self::log::Log;
 use self::messages::Messages;
 use self::order::Order;
 use self::outbox::Outbox;
-use self::proposal::{Readmission, Wish};
+use self::readmission::Readmission;
 use self::repair::Repair;
 use self::resend::Resend;
 use self::status::Status;
 use self::suspicion::Stall;
+use self::wish::Wish;
 use crate::config::Config;
 use crate::entry::Record;
 use crate::planted::planted;

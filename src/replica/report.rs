@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Replica;
 use super::event::Readiness;
-use super::proposal::replica_id;
+use super::ids::replica_id;
 use super::view::View;
 use crate::types::{Incarnation, Instant, ReplicaId, Seq, ViewNumber};
 

@@ -1,0 +1,89 @@
+//! What a view is made of, by the promises of a majority: the greatest log, and those near it as members (DESIGN
+//! section 3, rule 3).
+
+use super::Replica;
+use super::boundaries::Boundaries;
+use super::ids::{bit, replica_id};
+use super::proposal::{Promised, Proposal};
+use super::status::Told;
+use super::view::View;
+use crate::planted::planted;
+use crate::types::{Instant, Member, ReplicaId, ViewNumber};
+use crate::wire::{LogEnd, MAX_BOUNDARIES};
+
+impl Replica {
+    /// The view that follows from the promises: the greatest log, and those near it as members.
+    pub(super) fn choose(
+        &self,
+        now: Instant,
+        number: ViewNumber,
+        proposal: &Proposal,
+    ) -> Option<Told> {
+        let promises = || {
+            let all = (0..).map(replica_id).zip(&proposal.promises);
+            all.filter_map(|(id, promise)| Some((id, promise.as_ref()?)))
+        };
+        // Of two logs the one whose end is of the later view is the greater, however long the other is.
+        let greatness = |log: &LogEnd| {
+            let view = if planted!(self, LongestLog) { ViewNumber::NONE } else { log.last_view };
+            (view, log.last)
+        };
+        let (source, chosen) = promises()
+            .max_by_key(|(id, promise)| (greatness(&promise.log), std::cmp::Reverse(*id)))?;
+        let log = &chosen.log;
+        let boundaries = Boundaries::told(&log.boundaries);
+        // How much of the chosen log a replica has, where the boundaries tell.
+        let has = |Promised { log: its, .. }: &Promised| {
+            let own = Boundaries::told(&its.boundaries);
+            own.common_with(&boundaries, its.delivered, its.last.min(log.last))
+                .filter(|common| *common >= its.delivered)
+        };
+        let near = |promise: &Promised| {
+            has(promise).is_some_and(|has| has.0 + self.config.join_bound >= log.last.0)
+        };
+        // What it lacks somebody must be able to send: the source at least.
+        let served =
+            |promise: &Promised| has(promise).is_some_and(|has| has.next() >= log.held_from);
+        // A promise binds the lives that follow; a member is the one that lives.
+        let lives = |id: ReplicaId, promise: &Promised| {
+            let present = self.detector.incarnation_of(id).filter(|_| id != self.me.id);
+            present.is_none_or(|present| present <= promise.incarnation)
+        };
+        let able = |id: ReplicaId, promise: &Promised| served(promise) && lives(id, promise);
+        let best = self.best_set(now, u16::MAX);
+        let fits = |id: ReplicaId| best & bit(self.me.id) == 0 || best & bit(id) != 0;
+        let welcome = |id: ReplicaId| {
+            id == self.me.id && !self.leaving
+                || id != self.me.id
+                    && fits(id)
+                    && proposal.excluded & bit(id) == 0
+                    && self.unreachable(id, now).is_none()
+        };
+        let member =
+            |(id, promise): (ReplicaId, &Promised)| Member { id, incarnation: promise.incarnation };
+        let best: Vec<Member> = promises()
+            .filter(|(id, promise)| able(*id, promise) && near(promise) && welcome(*id))
+            .map(member)
+            .collect();
+        let members = if best.len() >= self.quorum.size() {
+            best
+        } else {
+            promises().filter(|(id, promise)| able(*id, promise)).map(member).collect()
+        };
+        if members.len() < self.quorum.size() && !planted!(self, MinorityPromises) {
+            return None;
+        }
+        let start = log.last.next();
+        let boundaries = log.boundaries.clone();
+        Some(Told { view: View { number, members, start }, source, boundaries })
+    }
+
+    /// The log's end as a promise tells it.
+    pub(super) fn log_end(&self) -> LogEnd {
+        let (last, delivered) = (self.log.ordered_through(), self.delivered_through);
+        let last_view = self.log.last_view();
+        let boundaries = self.log.boundaries().last(MAX_BOUNDARIES);
+        let held_from = self.log.trimmed_through().next();
+        LogEnd { last_view, last, delivered, held_from, boundaries }
+    }
+}
