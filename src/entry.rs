@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::codec::{Malformed, Reader, Writer};
 use crate::types::{
-    Incarnation, LocalSeq, MAX_REPLICAS, Member, MessageName, ReplicaId, Seq, ViewNumber,
+    Boundary, Incarnation, LocalSeq, MAX_REPLICAS, Member, MessageName, ReplicaId, Seq, ViewNumber,
 };
 
 /// One position of the log.
@@ -77,6 +77,64 @@ pub enum Record {
     Delivered(Seq),
 }
 
+/// Who takes in what storage holds: first a snapshot's parts, where there is one, then every record after it, in order.
+pub trait Replay {
+    /// The next part of the snapshot, as [`Fold::encode`] gave it.
+    ///
+    /// # Errors
+    /// When it is no part, or does not follow the one before.
+    fn part(&mut self, part: &[u8]) -> Result<(), Malformed>;
+
+    /// The snapshot has no more parts.
+    ///
+    /// # Errors
+    /// When it lacks some.
+    fn parts_end(&mut self) -> Result<(), Malformed>;
+
+    /// The next record.
+    fn record(&mut self, record: Record);
+}
+
+/// Who only wants the records.
+impl<F: FnMut(Record)> Replay for F {
+    fn part(&mut self, _: &[u8]) -> Result<(), Malformed> {
+        Ok(())
+    }
+
+    fn parts_end(&mut self) -> Result<(), Malformed> {
+        Ok(())
+    }
+
+    fn record(&mut self, record: Record) {
+        self(record);
+    }
+}
+
+/// What the records of a log, as far as it was delivered, come to, to be put in the place of a log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Replacement {
+    /// The highest promise.
+    pub promised: ViewNumber,
+    /// The last entry's number: all are delivered.
+    pub delivered: Seq,
+    /// Where the views of the entries begin, numbers and views rising: the last ones.
+    pub boundaries: Vec<Boundary>,
+    /// The snapshot's parts, as [`Fold::encode`] gives them.
+    pub parts: Vec<Vec<u8>>,
+}
+
+/// What records come to, and can be written down in their place.
+pub trait Fold: Replay {
+    /// Gives all of it to `each`, in parts of 1 byte to 1 MiB.
+    ///
+    /// # Errors
+    /// Those of `each`.
+    fn encode(&self, each: &mut dyn FnMut(&[u8]) -> std::io::Result<()>) -> std::io::Result<()>;
+}
+
+/// The longest part of a snapshot, in bytes.
+pub(crate) const MAX_PART: usize = 1 << 20;
+
 const MESSAGE: u8 = 1;
 const VIEW: u8 = 2;
 
@@ -130,12 +188,12 @@ pub(crate) fn encode_record(record: &Record, out: &mut Vec<u8>) {
     }
 }
 
-fn encode_view_number(view: ViewNumber, writer: &mut Writer<'_>) {
+pub(crate) fn encode_view_number(view: ViewNumber, writer: &mut Writer<'_>) {
     writer.varint(view.round);
     writer.u8(view.proposer.0);
 }
 
-fn encode_member(member: Member, writer: &mut Writer<'_>) {
+pub(crate) fn encode_member(member: Member, writer: &mut Writer<'_>) {
     writer.u8(member.id.0);
     writer.varint(member.incarnation.0);
 }
@@ -188,7 +246,7 @@ pub(crate) fn decode_record(reader: &mut Reader<'_>) -> Result<Record, Malformed
     }
 }
 
-fn decode_view_number(reader: &mut Reader<'_>) -> Result<ViewNumber, Malformed> {
+pub(crate) fn decode_view_number(reader: &mut Reader<'_>) -> Result<ViewNumber, Malformed> {
     let view = ViewNumber { round: reader.varint()?, proposer: decode_id(reader)? };
     if view.round == 0 && view != ViewNumber::NONE {
         return Err(Malformed("a view number has no round"));
@@ -196,7 +254,7 @@ fn decode_view_number(reader: &mut Reader<'_>) -> Result<ViewNumber, Malformed> 
     Ok(view)
 }
 
-fn decode_member(reader: &mut Reader<'_>) -> Result<Member, Malformed> {
+pub(crate) fn decode_member(reader: &mut Reader<'_>) -> Result<Member, Malformed> {
     Ok(Member { id: decode_id(reader)?, incarnation: Incarnation(reader.varint()?) })
 }
 

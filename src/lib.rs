@@ -41,13 +41,15 @@ mod test_tools;
 /// What the simulator and the other tests of this package reach; not an interface for anybody else.
 #[doc(hidden)]
 pub mod testing {
+    pub use crate::codec::Malformed;
     pub use crate::config::Config;
-    pub use crate::entry::{Body, Entry, Record};
+    pub use crate::entry::{Body, Entry, Fold, Record, Replacement, Replay};
     pub use crate::planted::PlantedBug;
     pub use crate::queue::*;
     pub use crate::replica::*;
     pub use crate::storage::{
-        Append, Disk, Error as StorageError, Folder, Recovered, SEGMENT_LENGTH, Storage,
+        Append, Disk, Error as StorageError, Folder, Made, Piece, Recovered, SEGMENT_LENGTH,
+        Storage, make_snapshot, read_copy, read_piece,
     };
     pub use crate::types::*;
     pub use crate::wire::*;

@@ -70,11 +70,17 @@ pub enum PlantedBug {
     KeepNumbered,
     /// A promise that comes late makes a second NEWVIEW of one number.
     SecondNewView,
+    /// What was copied of a member counts as delivered, all of it.
+    CopyUndelivered,
+    /// A snapshot gets its name, and what it stands for goes, before it is durable.
+    SnapshotNotSynced,
+    /// What a snapshot stands for goes before the snapshot's name is durable.
+    SnapshotNameNotSynced,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 36] = [
         Self::NumberOutOfTurn,
         Self::NoUndeliveredWindow,
         Self::NoUnstableWindow,
@@ -108,6 +114,9 @@ impl PlantedBug {
         Self::LongestLog,
         Self::KeepNumbered,
         Self::SecondNewView,
+        Self::CopyUndelivered,
+        Self::SnapshotNotSynced,
+        Self::SnapshotNameNotSynced,
     ];
 }
 

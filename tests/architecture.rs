@@ -12,7 +12,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("config", &["types", "planted"]),
     ("wire", &["codec", "entry", "types"]),
     ("queue", &["codec", "types"]),
-    ("replica", &["wire", "entry", "queue", "config", "types", "planted"]),
+    ("replica", &["wire", "entry", "codec", "queue", "config", "types", "planted"]),
     ("storage", &["codec", "entry", "config", "types"]),
     ("proto", &[]),
     ("runtime", &["replica", "entry", "storage", "queue", "wire", "config", "types", "proto"]),

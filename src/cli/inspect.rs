@@ -109,8 +109,15 @@ fn describe(scan: &Scan, ahead: bool) -> String {
         Some(view) => view.to_string(),
         None => "none".to_owned(),
     };
+    let snapshot = match scan.snapshot {
+        Some(snapshot) => {
+            format!("of {} bytes, before segment {}", snapshot.bytes, snapshot.segment)
+        }
+        None => "none".to_owned(),
+    };
     let bytes: u64 = scan.segments.iter().map(|(_, length)| length).sum();
     let mut lines = vec![
+        format!("snapshot   {snapshot}"),
         format!("segments   {} of {bytes} bytes in all", scan.segments.len()),
         format!("records    {} in {} batches", scan.records, scan.batches),
         format!("last entry {} of view {}", scan.rules.last, view(scan.rules.last_view())),
@@ -134,6 +141,9 @@ fn describe(scan: &Scan, ahead: bool) -> String {
 fn object(scan: &Scan, ahead: bool) -> serde_json::Value {
     let segment = |(number, length): &(u64, u64)| json!({ "number": number, "bytes": length });
     json!({
+        "snapshot": scan.snapshot.map(|snapshot| {
+            json!({ "bytes": snapshot.bytes, "before_segment": snapshot.segment })
+        }),
         "segments": scan.segments.iter().map(segment).collect::<Vec<_>>(),
         "batches": scan.batches,
         "records": scan.records,

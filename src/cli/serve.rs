@@ -21,7 +21,7 @@ use crate::api;
 use crate::config::Config;
 use crate::runtime;
 use crate::runtime::{Address, DRAIN_TIME, Durability, NotStarted, Start};
-use crate::storage::{self, DataDirectory, Owner};
+use crate::storage::{self, DataDirectory, Owner, SEGMENT_LENGTH};
 use crate::types::ReplicaId;
 use crate::wire::{ClusterId, ClusterKey, MAX_DATAGRAM, MIN_MAX_DATAGRAM};
 
@@ -101,6 +101,12 @@ pub(crate) struct ServeArguments {
     #[arg(long, env = "FTQUEUE_DURABILITY", value_enum, default_value_t = Durability::Fsync)]
     durability: Durability,
 
+    /// How long a segment of the log is before another one follows, in bytes. Once four are whole, or as much as the
+    /// last snapshot has, a snapshot takes their place
+    #[arg(long, env = "FTQUEUE_SEGMENT_LENGTH", value_name = "BYTES", default_value_t = SEGMENT_LENGTH)]
+    #[arg(hide_short_help = true, value_parser = clap::value_parser!(u64).range(65_536..=1 << 30))]
+    segment_length: u64,
+
     /// The cluster's name: replicas of differently named clusters ignore each other
     #[arg(long, env = "FTQUEUE_CLUSTER_NAME", value_name = "NAME", default_value = "ftqueue")]
     #[arg(value_parser = cluster_name)]
@@ -176,9 +182,10 @@ fn serve(arguments: ServeArguments) -> Result<(), Failure> {
         let start = Start {
             config,
             incarnation,
-            disk: directory.folder(),
+            disk: [directory.folder(), directory.folder(), directory.folder()],
             owner: owner.hash(),
             durability: arguments.durability,
+            segment_length: arguments.segment_length,
             key: ClusterKey::new(KEY_ID, secret.bytes(), cluster),
             addresses,
             listen: arguments.ring_listen,

@@ -6,11 +6,13 @@
 mod digest;
 mod items;
 mod operation;
+mod parts;
 
 use std::collections::BTreeMap;
 
 use digest::Digest;
 use items::Items;
+pub(crate) use parts::MAX_STATE_PART;
 
 pub use operation::{
     Action, Answer, Executed, Operation, QueueId, Rejection, RequestName, decode_operations,
@@ -45,6 +47,8 @@ pub struct Queues {
     queues: BTreeMap<QueueId, Queue>,
     /// The queue of each label: the inverse of `Queue::label`.
     labels: BTreeMap<i64, QueueId>,
+    /// How many queues and items there are to be, while the state is read from parts.
+    announced: (u64, u64),
 }
 
 #[derive(Debug)]
@@ -63,6 +67,7 @@ impl Queues {
             items: 0,
             queues: BTreeMap::new(),
             labels: BTreeMap::new(),
+            announced: (0, 0),
         }
     }
 

@@ -219,6 +219,15 @@ impl Calls {
         }
     }
 
+    /// The calls of own messages through `local`, which were delivered elsewhere; they are forgotten.
+    pub(super) fn forget_through(&mut self, local: LocalSeq) -> Vec<CallId> {
+        let mut calls = Vec::new();
+        while self.sent.front().is_some_and(|(first, _)| *first <= local) {
+            calls.extend(self.sent.pop_front().into_iter().flat_map(|(_, of_message)| of_message));
+        }
+        calls
+    }
+
     /// How many own messages are not delivered yet.
     pub(super) fn sent_messages(&self) -> usize {
         self.sent.len()

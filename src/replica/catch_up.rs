@@ -47,7 +47,7 @@ impl Replica {
     pub(super) fn watch_learner(&mut self, now: Instant) {
         let (target, delivered) = (self.detector.delivered_by_members(), self.delivered_through);
         let ordered = self.log.ordered_through();
-        let (due, full) = (now, self.storage_full);
+        let (due, full) = (now, self.storage_full || self.copying.is_some());
         let Status::Outside(learner) = &mut self.status else {
             return;
         };
@@ -84,9 +84,13 @@ impl Replica {
         let Some(view) = self.status.view() else {
             return;
         };
-        if self.delivered_through < view.start || from > self.delivered_through {
-            return;
+        if self.delivered_through >= view.start && from <= self.delivered_through {
+            self.summarize(to, from);
         }
+    }
+
+    /// Tells another replica which views' entries were delivered here from a number on.
+    pub(super) fn summarize(&mut self, to: ReplicaId, from: Seq) {
         let mut last = self.delivered_through;
         if planted!(self, TeachUndelivered) {
             last = self.log.ordered_through();
@@ -94,7 +98,8 @@ impl Replica {
         // The one that asks compares logs from the number before on: that one it has delivered.
         let before = Seq(from.0 - 1);
         let (boundaries, through) = self.log.boundaries().first_from(before, last, MAX_BOUNDARIES);
-        self.outbox.for_one_once(to, Chunk::Summary { through, boundaries });
+        let held_from = self.log.trimmed_through().next();
+        self.outbox.for_one_once(to, Chunk::Summary { through, held_from, boundaries });
     }
 
     /// A member says what it delivered.
@@ -102,13 +107,20 @@ impl Replica {
         &mut self,
         now: Instant,
         (from, view): (ReplicaId, ViewNumber),
-        through: Seq,
+        (through, held_from): (Seq, Seq),
         boundaries: &[Boundary],
         effects: &mut Vec<Effect>,
     ) {
-        let Status::Outside(_) = &self.status else {
-            return;
-        };
+        match &self.status {
+            Status::Outside(_) => {}
+            Status::Installing(install) if install.fetch.source == from => {
+                if self.must_copy(through, held_from) {
+                    self.begin_copying(now, from);
+                }
+                return;
+            }
+            _ => return,
+        }
         let told = Boundaries::told(boundaries);
         let next = self.delivered_through.next();
         if view == ViewNumber::NONE || through < next || told.view_at(next).is_none() {
@@ -140,6 +152,12 @@ impl Replica {
         learner.fetch = Some(Fetch::new(told, through, from, now));
         learner.inquiry.stop();
         self.deliver_learned(now, effects);
+        if self.must_copy(through, held_from)
+            && let Status::Outside(learner) = &mut self.status
+        {
+            learner.fetch = None;
+            self.begin_copying(now, from);
+        }
     }
 
     /// Delivers what a member delivered and is held here.

@@ -65,11 +65,14 @@ impl Replica {
             .filter(|(id, promise)| able(*id, promise) && near(promise) && welcome(*id))
             .map(member)
             .collect();
-        let members = if best.len() >= self.quorum.size() {
-            best
-        } else {
-            promises().filter(|(id, promise)| able(*id, promise)).map(member).collect()
-        };
+        let mut members = best;
+        if members.len() < self.quorum.size() {
+            members = promises().filter(|(id, promise)| able(*id, promise)).map(member).collect();
+        }
+        if members.len() < self.quorum.size() {
+            // Some must copy what the source holds, and all wait for that: else there is no view at all.
+            members = promises().filter(|(id, promise)| lives(*id, promise)).map(member).collect();
+        }
         if members.len() < self.quorum.size() && !planted!(self, MinorityPromises) {
             return None;
         }

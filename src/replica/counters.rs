@@ -90,6 +90,14 @@ counters! {
     fetches_sent,
     /// INQUIRY chunks sent.
     inquiries_sent,
+    /// Requests for pieces of what a member's storage holds.
+    copy_requests_sent,
+    /// Pieces that were sent to others, and that were taken from them.
+    copy_pieces_sent,
+    /// See `copy_pieces_sent`.
+    copy_pieces_taken,
+    /// Copies that took the place of the own log.
+    copies_taken,
     /// What was told of views and logs that nobody tells who keeps the rules.
     impossible_views,
     /// Calls refused because too many wait.

@@ -1,11 +1,12 @@
 //! What was given to storage and what of it is durable.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::Replica;
 use super::event::Effect;
 use super::status::Status;
-use crate::entry::Record;
+use crate::entry::{Record, Replacement};
 use crate::types::{Instant, Seq};
 
 /// The writes of this life, counted from 1.
@@ -54,6 +55,21 @@ impl Replica {
             Record::Drop { .. } | Record::Promise(_) => {}
         }
         effects.push(Effect::Write(record));
+    }
+
+    /// Has all that was delivered put in the place of the log. What was written before and is not durable is of no use any
+    /// more.
+    pub(super) fn write_replacement(
+        &mut self,
+        replacement: Arc<Replacement>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.writes.last += 1;
+        self.writes.appends.clear();
+        self.writes.appends.push_back((self.writes.last, replacement.delivered));
+        self.writes.delivered = replacement.delivered;
+        self.log.nothing_durable();
+        effects.push(Effect::Replace(replacement));
     }
 
     /// The first `writes` records are durable: only now may what stands on them be said.

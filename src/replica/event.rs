@@ -1,12 +1,15 @@
 //! What goes into a replica and what comes out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::entry::Record;
+use super::copying::Copied;
+use crate::entry::{Record, Replacement};
 use crate::queue::{Executed, Operation};
 use crate::types::{Instant, ReplicaId};
+use crate::wire::{Chunk, CopyPlace};
 
 /// A call that waits for its answer, named by the runtime; never used twice in one life of a replica.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -34,6 +37,15 @@ pub enum Event {
     /// Storage has no room for what was to be written and tries again (true), or has room again (false). Nothing that
     /// was to be written is lost.
     StorageFull(bool),
+    /// What [`Effect::Lend`] asked for was read.
+    Lent {
+        /// For whom.
+        to: ReplicaId,
+        /// The pieces, in order: `Chunk::Copy`.
+        pieces: Vec<Chunk>,
+    },
+    /// What [`Effect::ReadCopy`] gave is not what a replica's storage holds.
+    CopyUnreadable,
     /// A datagram to this replica came back refused: nobody listens there. Evidence, never more.
     Refused(ReplicaId),
     /// This replica is to stop: it leaves the view in order, so that nobody waits for a timeout.
@@ -54,6 +66,22 @@ pub enum Effect {
     },
     /// Write a record to storage, after all earlier ones; answer with [`Event::Synced`] once it is durable.
     Write(Record),
+    /// Put this in the place of the log in storage, after all earlier writes; it counts as one.
+    Replace(Arc<Replacement>),
+    /// Read at most so many pieces of at most `length` bytes from storage; answer with [`Event::Lent`], or not at all.
+    Lend {
+        /// For whom.
+        to: ReplicaId,
+        /// From where on. Where there is a newer snapshot, from its beginning.
+        at: CopyPlace,
+        /// How many.
+        pieces: u64,
+        /// How long each is but the last, in bytes.
+        length: usize,
+    },
+    /// Read what was copied of another replica's storage; answer by [`super::Replica::take_over`] or with
+    /// [`Event::CopyUnreadable`].
+    ReadCopy(Arc<Copied>),
     /// Answer a call.
     Answer {
         /// The call; it waits no longer.

@@ -24,7 +24,7 @@ pub(super) struct Fetch {
     /// Its last number.
     pub(super) last: Seq,
     /// Who surely had it.
-    source: ReplicaId,
+    pub(super) source: ReplicaId,
     /// Entries past the own log's end, by their distance from it.
     ahead: Vec<Option<Entry>>,
     /// What was asked for last, and when again.
@@ -83,6 +83,9 @@ impl Replica {
     ) {
         let ordered = self.log.ordered_through();
         let due = now + self.detector.round_trip_to(from).bound();
+        if matches!(&self.status, Status::Installing(install) if install.unlike) {
+            return;
+        }
         let Some(fetch) = self.fetch_mut() else {
             return;
         };
@@ -144,9 +147,12 @@ impl Replica {
         connected.into_iter().filter(|id| *id != self.me.id).collect()
     }
 
-    /// A replica lacks entries: it gets what is held of them, within the budget of resends.
+    /// A replica lacks entries: it gets what is held of them, within the budget of resends, or is told that it is to copy.
     pub(super) fn on_fetch(&mut self, now: Instant, from: ReplicaId, first: Seq, last: Seq) {
-        let first = first.max(self.log.trimmed_through().next());
+        if first <= self.log.trimmed_through() {
+            self.summarize(from, first);
+            return;
+        }
         let last = last.min(self.log.ordered_through()).min(Seq(first.0 + WINDOW - 1));
         for seq in (first.0..=last.0).map(Seq) {
             if self.budget_is_spent(now) {

@@ -61,12 +61,19 @@ impl Replica {
         if planted!(self, KeepOwnTail) {
             common = Some(ordered);
         }
-        let Some(common) = common.filter(|common| *common >= self.delivered_through) else {
+        // The told boundaries may begin past the own log: then nothing is dropped before all of it is replaced.
+        let unlike = chosen.view_at(ordered).is_none();
+        let common = common.filter(|common| *common >= self.delivered_through);
+        if common.is_none() && !unlike {
             // Nobody who keeps the rules chooses a log without what was delivered.
             self.counters.impossible_views += 1;
             return;
-        };
+        }
+        let source = told.source;
         self.enter_installing(now, told, common, effects);
+        if unlike {
+            self.begin_copying(now, source);
+        }
         self.continue_install(now, effects);
     }
 
@@ -75,6 +82,9 @@ impl Replica {
         let Status::Installing(install) = &mut self.status else {
             return;
         };
+        if install.unlike {
+            return;
+        }
         if self.log.ordered_through().next() != install.told.view.start {
             return;
         }

@@ -95,8 +95,13 @@ impl Replica {
             Chunk::Fetch { from: first, to } => self.on_fetch(now, from, first, to),
             Chunk::Entry(entry) => self.on_entry(now, from, entry, effects),
             Chunk::Inquiry { from: first } => self.on_inquiry(from, first),
-            Chunk::Summary { through, boundaries } => {
-                self.on_summary(now, (from, header.view), through, &boundaries, effects);
+            Chunk::Summary { through, held_from, boundaries } => {
+                let numbers = (through, held_from);
+                self.on_summary(now, (from, header.view), numbers, &boundaries, effects);
+            }
+            Chunk::CopyRequest { at } => self.on_copy_request(now, from, at, effects),
+            Chunk::Copy { at, length, last_segment, bytes } => {
+                self.on_copy(now, from, (at, length, last_segment), bytes, effects);
             }
             _ if !self.is_in_view(header) => {}
             Chunk::Data { name, payload } => self.on_data(name, payload),

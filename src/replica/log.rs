@@ -24,6 +24,26 @@ pub(super) struct Log {
 }
 
 impl Log {
+    /// A durable log of which nothing through `delivered` is in memory, and `entries` follow. `names` are the last ones as
+    /// of the delivered entries.
+    pub(super) fn with(
+        delivered: Seq,
+        boundaries: Boundaries,
+        names: &LastNames,
+        entries: VecDeque<Entry>,
+    ) -> Self {
+        let mut last_names = names.clone();
+        entries.iter().filter_map(Entry::name).for_each(|name| last_names.note(name));
+        Self {
+            memory: entries.iter().map(Entry::memory).sum(),
+            trimmed_through: delivered,
+            durable_through: Seq(delivered.0 + entries.len() as u64),
+            entries,
+            boundaries,
+            last_names,
+        }
+    }
+
     /// The last entry's number.
     pub(super) fn ordered_through(&self) -> Seq {
         Seq(self.trimmed_through.0 + self.entries.len() as u64)
@@ -91,6 +111,7 @@ impl Log {
     }
 
     /// Takes the last messages for others than they are, which is a bug to plant.
+    #[cfg(feature = "planted-bugs")]
     pub(super) fn count_as_numbered(&mut self, names: &LastNames) {
         self.last_names = names.clone();
     }
@@ -105,6 +126,11 @@ impl Log {
     pub(super) fn synced(&mut self, through: Seq) {
         assert!(through <= self.ordered_through(), "only what was appended can be synced");
         self.durable_through = self.durable_through.max(through);
+    }
+
+    /// Nothing of it is durable yet: it has just taken another one's place.
+    pub(super) fn nothing_durable(&mut self) {
+        self.durable_through = Seq(0);
     }
 
     /// Lets go of the first entry.

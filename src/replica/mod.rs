@@ -71,7 +71,9 @@ mod choice;
 mod install;
 
 mod catch_up;
+mod copying;
 mod fetch;
+mod lending;
 mod readmission;
 
 mod readiness;
@@ -90,16 +92,21 @@ mod ids;
 mod last_names;
 mod report;
 mod round_trip;
+mod snapshot;
 
+pub use copying::Copied;
 pub use counters::Counters;
 pub use event::{CallId, Effect, Event, Readiness, Refusal, Unavailable};
+pub use lending::pieces_of;
 pub use report::{Marks, PeerReport, Report};
+pub use snapshot::{Recovery, Snapshot};
 pub use view::View;
 
 use self::backoff::Jitter;
 use self::calls::Calls;
 use self::catch_up::Learner;
 use self::commit::{Acks, Quorum};
+use self::copying::Copying;
 use self::detector::Detector;
 use self::durability::Writes;
 use self::handover::Handover;
@@ -170,6 +177,11 @@ pub struct Replica {
     /// Something happened that may call for another view.
     view_attention: bool,
 
+    /// What a member's storage holds, being copied.
+    copying: Option<Copying>,
+    /// What a copy came to, until it can take the place of the own log.
+    copied: Option<Snapshot>,
+
     outbox: Outbox,
     counters: Counters,
 }
@@ -220,6 +232,8 @@ impl Replica {
             wish: Wish::default(),
             readmission: vec![Readmission::default(); replicas],
             view_attention: true,
+            copying: None,
+            copied: None,
             outbox: Outbox::new(replicas),
             counters: Counters::default(),
             config,
@@ -232,8 +246,8 @@ impl Replica {
         replica
     }
 
-    /// Takes in a record that storage held, and holds durably, when this life began: all of them, in their order, before
-    /// any event.
+    /// Takes in a record that storage held, and holds durably, when this life began: all of them, in their order, after the
+    /// snapshot and before any event.
     ///
     /// # Panics
     /// When the records contradict each other, which storage has checked.
@@ -275,6 +289,8 @@ impl Replica {
                 self.storage_full = full;
                 self.assess_readiness(now);
             }
+            Event::Lent { to, pieces } => self.on_lent(to, pieces),
+            Event::CopyUnreadable => self.give_copy_up(),
             Event::Refused(replica) => self.view_attention |= self.detector.on_refused(replica),
             Event::Leave => self.on_leave(now),
             Event::Timeout => self.on_timeout(now, effects),
@@ -287,6 +303,7 @@ impl Replica {
             self.assess_readiness(now);
             self.consider_proposing(now, effects);
         }
+        self.take_over_copied(now, effects);
         let before = self.writes.last();
         while self.deliver(effects) | self.advance(now, effects) | self.pack_message() {}
         if self.writes.last() > before {
@@ -303,6 +320,7 @@ impl Replica {
         self.watch_learner(now);
         self.inquire(now);
         self.ask_for_entries(now);
+        self.ask_for_copy(now);
         self.acknowledge();
         self.empty_outbox(effects);
         self.assert_invariants();
@@ -339,6 +357,7 @@ impl Replica {
             self.calls.first_deadline(),
             self.wish.due(),
             self.fetch_due(),
+            self.copying.as_ref().and_then(Copying::due),
             proposal,
         ];
         others.into_iter().flatten().fold(self.heartbeat_due, Instant::min)

@@ -50,9 +50,10 @@ impl Replica {
                 (None, Status::Member(_)) => {
                     Readiness::NotReady("the view's beginning is not delivered yet".to_owned())
                 }
-                (None, Status::Outside(learner)) => {
-                    Readiness::NotReady(learner.describe().to_owned())
-                }
+                (None, Status::Outside(learner)) => Readiness::NotReady(match &self.copying {
+                    Some(copying) => copying.describe(),
+                    None => learner.describe().to_owned(),
+                }),
                 (None, Status::Changing(change)) => {
                     Readiness::NotReady(format!("view {} is being agreed on", change.number))
                 }

@@ -45,6 +45,8 @@ pub(super) struct Told {
 pub(super) struct Install {
     pub(super) told: Told,
     pub(super) fetch: Fetch,
+    /// Whether the own log cannot be compared with the chosen one: what the source holds takes its place.
+    pub(super) unlike: bool,
     /// Who is ready to be a member, by bit; none where that is not waited for.
     pub(super) ready: Option<u16>,
 }

@@ -42,20 +42,23 @@ impl Replica {
         &mut self,
         now: Instant,
         told: Told,
-        common: Seq,
+        common: Option<Seq>,
         effects: &mut Vec<Effect>,
     ) {
         assert!(
             matches!(&self.status, Status::Changing(change) if change.number == told.view.number),
             "only the promised view is installed"
         );
-        assert!(common >= self.delivered_through, "what is delivered is in every chosen log");
-        self.drop_after(common, effects);
+        if let Some(common) = common {
+            assert!(common >= self.delivered_through, "what is delivered is in every chosen log");
+            self.drop_after(common, effects);
+        }
+        let unlike = common.is_none();
         let chosen = Boundaries::told(&told.boundaries);
         let last = Seq(told.view.start.0 - 1);
         let fetch = Fetch::new(chosen, last, told.source, now);
         let ready = self.waits_for_majority(&told).then_some(0);
-        self.leave_ring(now, Status::Installing(Install { told, fetch, ready }), "told");
+        self.leave_ring(now, Status::Installing(Install { told, fetch, unlike, ready }), "told");
     }
 
     /// Becomes a member: the log is the chosen one up to the view's start, where the view's own entry goes.

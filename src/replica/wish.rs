@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Replica;
 use super::backoff::Jitter;
+use super::copying::Copying;
 use super::event::Effect;
 use super::fetch::Fetch;
 use super::ids::{bit, replica_id};
@@ -113,7 +114,9 @@ impl Replica {
             Status::Changing(change) => (lasts > self.config.view_timeout)
                 .then(|| format!("{} has come to nothing", change.number)),
             Status::Installing(install) => {
-                let waits = now.since(install.fetch.progress().max(self.status_since));
+                let copying = self.copying.as_ref().map_or(self.status_since, Copying::progress);
+                let progress = install.fetch.progress().max(copying);
+                let waits = now.since(progress.max(self.status_since));
                 (waits > self.config.view_timeout)
                     .then(|| format!("{} cannot be installed", install.told.view.number))
             }
@@ -129,7 +132,7 @@ impl Replica {
                 if !works {
                     return Some("no member of a view that works is heard".to_owned());
                 }
-                (learns_nothing_for > self.config.view_timeout * 5)
+                (learns_nothing_for > self.config.view_timeout * 5 && self.copying.is_none())
                     .then(|| "nobody takes this replica in".to_owned())
             }
         }

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, trace, warn};
 
 use super::clock::Clock;
+use super::copies::{CopyThread, Done, Job};
 use super::counters::Counters;
 use super::disk_thread::DiskThread;
 use super::handle::{Query, Submission};
@@ -43,6 +44,7 @@ pub(crate) struct EventLoop {
     pub(super) links: Links,
     pub(super) peers: Peers,
     pub(super) disk: DiskThread,
+    pub(super) copies: CopyThread,
     /// How many writes are known to be durable, and whether storage is known to be full.
     pub(super) durable: u64,
     pub(super) full: bool,
@@ -153,6 +155,7 @@ impl EventLoop {
             query = self.queries.recv(), if running => self.answer_query(query),
             peer = self.links.refused() => self.refused(peer),
             () = self.disk.progressed() => {}
+            done = self.copies.done() => self.take_copy(done),
             expired = self.timer.expired() => expired?,
             readable = self.socket.readable() => readable?,
             submission = self.submissions.recv(), if running || !self.submissions.is_empty() => {
@@ -224,6 +227,18 @@ impl EventLoop {
         self.replica.handle(self.clock.now(), Event::Refused(peer), &mut self.effects);
     }
 
+    /// What the thread for copies has read.
+    fn take_copy(&mut self, done: Done) {
+        let now = self.clock.now();
+        match done {
+            Done::Lent { to, pieces } => {
+                self.replica.handle(now, Event::Lent { to, pieces }, &mut self.effects);
+            }
+            Done::Read(Some(copy)) => self.replica.take_over(now, *copy, &mut self.effects),
+            Done::Read(None) => self.replica.handle(now, Event::CopyUnreadable, &mut self.effects),
+        }
+    }
+
     fn answer_query(&mut self, query: Option<Query>) {
         if let Some(Query { answer }) = query {
             // Whoever asked may be gone.
@@ -283,12 +298,18 @@ impl EventLoop {
     /// Carries out the effects in their order.
     fn carry_out(&mut self) {
         let mut effects = std::mem::take(&mut self.effects);
-        let (writes, others): (Vec<_>, Vec<_>) =
-            effects.drain(..).partition(|effect| matches!(effect, Effect::Write(_)));
+        let (writes, others): (Vec<_>, Vec<_>) = effects
+            .drain(..)
+            .partition(|effect| matches!(effect, Effect::Write(_) | Effect::Replace(_)));
         for effect in writes {
-            if let Effect::Write(record) = effect {
-                self.counters.writes += 1;
-                self.records.push(record);
+            self.counters.writes += 1;
+            match effect {
+                Effect::Write(record) => self.records.push(record),
+                Effect::Replace(replacement) => {
+                    self.disk.write(std::mem::take(&mut self.records));
+                    self.disk.replace(replacement);
+                }
+                _ => unreachable!("no write"),
             }
         }
         if !self.records.is_empty() {
@@ -297,7 +318,11 @@ impl EventLoop {
         for effect in others {
             match effect {
                 Effect::Send { to, datagram } => self.send(to, &datagram),
-                Effect::Write(_) => unreachable!("taken out before"),
+                Effect::Write(_) | Effect::Replace(_) => unreachable!("taken out before"),
+                Effect::Lend { to, at, pieces, length } => {
+                    self.copies.give(Job::Lend { to, at, pieces, length });
+                }
+                Effect::ReadCopy(copied) => self.copies.give(Job::Read(copied)),
                 Effect::Answer { call, result } => {
                     self.counters.answers += 1;
                     if !self.calls.answer(call, result) {

@@ -1,33 +1,65 @@
 //! The log as the disk's thread uses it.
 
+use tracing::error;
+
 use super::disk_thread::{NotWritten, Store};
-use crate::entry::Record;
-use crate::storage::{Append, Error, Folder, Recovered, SEGMENT_LENGTH, Storage};
+use super::snapshots::SnapshotThread;
+use crate::entry::{Record, Replacement, Replay};
+use crate::storage::{Append, Error, Folder, Made, Recovered, Storage};
 
 /// A replica's log in its folder.
 pub(super) struct Log {
     storage: Storage<Folder>,
     recovered: Recovered,
+    snapshots: SnapshotThread,
+    /// Before which segment the last snapshot was wanted.
+    wanted: u64,
 }
 
 impl Log {
-    /// Opens it and hands out every record.
+    /// Opens it and hands out what it holds.
     ///
     /// # Errors
     /// When it is damaged, another's, or cannot be read; or when the last life ran ahead of the disk and did not end in
     /// order.
     pub(super) fn open(
         disk: Folder,
-        owner: u64,
-        mut each: impl FnMut(Record),
+        (owner, segment_length): (u64, u64),
+        each: &mut impl Replay,
+        snapshots: SnapshotThread,
     ) -> Result<Self, Error> {
-        let (storage, recovered) = Storage::open(disk, owner, SEGMENT_LENGTH, &mut each)?;
-        Ok(Self { storage, recovered })
+        let (storage, recovered) = Storage::open(disk, owner, segment_length, each)?;
+        Ok(Self { storage, recovered, snapshots, wanted: 0 })
     }
 
     /// What was found.
     pub(super) fn recovered(&self) -> Recovered {
         self.recovered
+    }
+
+    /// Lets a snapshot be made where it is time.
+    fn watch_snapshots(&mut self) -> Result<(), String> {
+        match self.snapshots.made()? {
+            Some(Ok(Made::Snapshot { segment, bytes })) => {
+                self.storage.snapshot_made(segment, bytes);
+            }
+            Some(Ok(Made::Full)) | None => {}
+            // What is damaged is past, and not needed until the next start.
+            Some(Err(damage @ Error::Damaged { .. })) => {
+                error!("no snapshot can be made, and this replica will not start again: {damage}");
+                return Ok(());
+            }
+            Some(Err(failure)) => return Err(failure.to_string()),
+        }
+        // What came to nothing is tried again when there is more to gain.
+        if !self.snapshots.is_busy()
+            && let Some(below) = self.storage.snapshot_due()
+            && below > self.wanted
+        {
+            self.wanted = below;
+            self.snapshots.want(below);
+        }
+        Ok(())
     }
 }
 
@@ -41,7 +73,18 @@ impl Store for Log {
     }
 
     fn sync(&mut self) -> Result<(), String> {
-        self.storage.sync().map_err(|error| error.to_string())
+        self.storage.sync().map_err(|error| error.to_string())?;
+        self.watch_snapshots()
+    }
+
+    fn replace(&mut self, replacement: &Replacement) -> Result<(), NotWritten> {
+        // It would miss what is removed here.
+        self.snapshots.wait();
+        match self.storage.replace(replacement) {
+            Ok(Append::Written) => Ok(()),
+            Ok(Append::Full) => Err(NotWritten::Full),
+            Err(error) => Err(NotWritten::Failed(error.to_string())),
+        }
     }
 
     fn mark_async(&mut self, runs_ahead: bool) -> Result<(), String> {

@@ -6,6 +6,7 @@
 
 mod address;
 mod clock;
+mod copies;
 mod counters;
 mod disk_thread;
 mod durability;
@@ -14,6 +15,7 @@ mod handle;
 mod links;
 mod log_store;
 mod peers;
+mod snapshots;
 mod socket;
 mod timer;
 
@@ -24,6 +26,7 @@ use tracing::{info, warn};
 
 pub(crate) use address::Address;
 use clock::Clock;
+use copies::CopyThread;
 use counters::Counters;
 use disk_thread::DiskThread;
 pub(crate) use durability::Durability;
@@ -33,6 +36,7 @@ pub(crate) use handle::Handle;
 pub(crate) use handle::Submission;
 use links::Links;
 use peers::Peers;
+use snapshots::SnapshotThread;
 use socket::RingSocket;
 use timer::Timer;
 
@@ -40,7 +44,7 @@ use timer::Timer;
 pub(crate) use crate::replica::{PeerReport, Readiness, Refusal, Report, Unavailable, View};
 
 use crate::config::Config;
-use crate::replica::Replica;
+use crate::replica::{Recovery, Replica};
 use crate::storage::{self, Folder};
 use crate::types::Incarnation;
 use crate::wire::ClusterKey;
@@ -52,10 +56,12 @@ pub(crate) struct Start {
     pub config: Config,
     /// This life, durable already.
     pub incarnation: Incarnation,
-    /// The replica's log, on its disk.
-    pub disk: Folder,
+    /// The replica's log, on its disk: for the threads that write it, make snapshots of it, and lend it.
+    pub disk: [Folder; 3],
     /// A hash of whose log it is.
     pub owner: u64,
+    /// How long a segment of the log is, in bytes, before another one follows.
+    pub segment_length: u64,
     /// When a write counts as durable.
     pub durability: Durability,
     /// What seals the datagrams.
@@ -99,8 +105,18 @@ pub(crate) async fn start(
     start: Start,
     stop: watch::Receiver<bool>,
 ) -> Result<(Handle, EventLoop), NotStarted> {
-    let Start { config, incarnation, disk, owner, durability, key, addresses, listen, seed } =
-        start;
+    let Start {
+        config,
+        incarnation,
+        disk,
+        owner,
+        segment_length,
+        durability,
+        key,
+        addresses,
+        listen,
+        seed,
+    } = start;
     let own = config.id;
     let listed =
         addresses.get(own.index()).ok_or_else(|| "the replica is not in the list".to_owned())?;
@@ -116,7 +132,13 @@ pub(crate) async fn start(
     let (submit, submissions) = mpsc::channel(config.max_waiting);
     let (ask, queries) = mpsc::channel(QUERIES);
     let mut replica = Replica::new(config, incarnation, &key, seed, clock.now());
-    let store = Log::open(disk, owner, |record| replica.replay(record))?;
+    let [disk, snapshots, copies] = disk;
+    let copies =
+        CopyThread::start(copies).map_err(|error| format!("no thread for copies: {error}"))?;
+    let snapshots = SnapshotThread::start(snapshots, owner)
+        .map_err(|error| format!("no thread for snapshots: {error}"))?;
+    let mut recovery = Recovery::new(&mut replica);
+    let store = Log::open(disk, (owner, segment_length), &mut recovery, snapshots)?;
     let recovered = store.recovered();
     info!(
         records = recovered.records,
@@ -136,6 +158,7 @@ pub(crate) async fn start(
         peers: Peers::new(own, &addresses, socket.family(), clock.now()),
         links: Links::new(socket.local().ip()),
         disk,
+        copies,
         durable: 0,
         full: false,
         records: Vec::new(),

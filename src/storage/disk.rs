@@ -18,6 +18,12 @@ pub trait Disk {
     /// A whole file.
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
 
+    /// At most `length` bytes of a file from `offset` on: fewer where it ends.
+    fn read_at(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>>;
+
+    /// A file's length, in bytes.
+    fn length(&self, name: &str) -> io::Result<u64>;
+
     /// Makes a new, empty file.
     fn create(&mut self, name: &str) -> io::Result<()>;
 
@@ -32,6 +38,9 @@ pub trait Disk {
 
     /// Removes a file.
     fn remove(&mut self, name: &str) -> io::Result<()>;
+
+    /// Gives a file another name, which no file has.
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
 
     /// Makes durable which files there are.
     fn sync_names(&mut self) -> io::Result<()>;
@@ -90,6 +99,26 @@ impl Disk for Folder {
         Ok(bytes)
     }
 
+    fn read_at(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let file = File::open(self.path.join(name))?;
+        let mut bytes = vec![0; length];
+        let mut read = 0;
+        while let Some(rest) = bytes.get_mut(read..).filter(|rest| !rest.is_empty()) {
+            match file.read_at(rest, offset + read as u64) {
+                Ok(0) => break,
+                Ok(more) => read += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    fn length(&self, name: &str) -> io::Result<u64> {
+        fs::metadata(self.path.join(name)).map(|metadata| metadata.len())
+    }
+
     fn create(&mut self, name: &str) -> io::Result<()> {
         OpenOptions::new().write(true).create_new(true).open(self.path.join(name)).map(drop)
     }
@@ -109,6 +138,11 @@ impl Disk for Folder {
     fn remove(&mut self, name: &str) -> io::Result<()> {
         self.open.remove(name);
         fs::remove_file(self.path.join(name))
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        self.open.remove(from);
+        fs::rename(self.path.join(from), self.path.join(to))
     }
 
     fn sync_names(&mut self) -> io::Result<()> {

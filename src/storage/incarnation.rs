@@ -6,8 +6,10 @@ use std::fmt::Write as _;
 use ring::digest::{SHA256, digest};
 
 use super::directory::{DataDirectory, Error};
+use super::disk::Disk as _;
 use super::log::{SEGMENT_LENGTH, Storage};
-use super::segment::name_of;
+use super::segment::{name_of, segment_of};
+use crate::entry::Record;
 use crate::types::{Incarnation, ReplicaId};
 
 /// The file's name.
@@ -50,8 +52,12 @@ impl DataDirectory {
         let next = match self.read(FILE, LIMIT)? {
             None => {
                 // The log is made before this file: where this file is there is a log, or it was lost.
-                let (_, found) =
-                    Storage::open(self.folder(), owner.hash(), SEGMENT_LENGTH, &mut |_| {})?;
+                let (_, found) = Storage::open(
+                    self.folder(),
+                    owner.hash(),
+                    SEGMENT_LENGTH,
+                    &mut |_: Record| {},
+                )?;
                 if found.records > 0 {
                     return Err(damaged("it is missing, though there is a log"));
                 }
@@ -66,7 +72,13 @@ impl DataDirectory {
                     );
                     return Err(Error::Foreign { path: self.path_of(FILE), detail });
                 }
-                if !self.path_of(&name_of(1)).exists() {
+                let folder = self.folder();
+                let failed = |source| {
+                    let path = folder.path("");
+                    Error::Failed { doing: "reading", path, source }
+                };
+                let names = folder.list().map_err(failed)?;
+                if !names.iter().any(|name| segment_of(name).is_some()) {
                     let detail = "it is missing, though the replica has lived before".to_owned();
                     return Err(Error::Damaged { path: self.path_of(&name_of(1)), detail });
                 }
@@ -178,7 +190,8 @@ mod tests {
         fs::remove_file(temporary.path().join(FILE)).unwrap();
         fs::write(&log, &empty).unwrap();
         assert_eq!(directory.begin_life(&owner(), 7).unwrap(), Incarnation(7));
-        let opened = Storage::open(directory.folder(), owner().hash(), SEGMENT_LENGTH, &mut |_| {});
+        let opened =
+            Storage::open(directory.folder(), owner().hash(), SEGMENT_LENGTH, &mut |_: Record| {});
         let (mut storage, _) = opened.unwrap();
         let view = ViewNumber { round: 1, proposer: ReplicaId(2) };
         assert_eq!(storage.append(&[Record::Promise(view)]).unwrap(), Append::Written);

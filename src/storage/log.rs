@@ -1,17 +1,22 @@
 //! The write-ahead log: all that a replica knows after a restart.
 
+use std::collections::VecDeque;
 use std::io;
 
 use super::directory::Error;
 use super::disk::Disk;
+use super::rules::Rules;
 use super::scan::{Scan, scan};
 use super::segment::{
     BATCH_HEADER_LEN, Check, Position, SEGMENT_HEADER_LEN, SegmentHeader, encode_batch, name_of,
 };
-use crate::entry::{Record, encode_record};
+use super::snapshot::{self, Made, SnapshotFile, leaves_superseded, remove_superseded};
+use crate::entry::{Record, Replacement, Replay, encode_record};
 
 /// A segment that is longer than this is followed by another, in bytes.
 pub const SEGMENT_LENGTH: u64 = 64 << 20;
+/// So many whole segments may follow a snapshot, in lengths of a segment; more where the snapshot itself is longer.
+const SEGMENTS_PER_SNAPSHOT: u64 = 4;
 /// The most bytes of one batch's records.
 const MAX_BATCH: usize = 16 << 20;
 
@@ -30,12 +35,18 @@ pub struct Storage<D> {
     synced: Position,
     chain: Check,
     broken: bool,
+    /// The newest snapshot.
+    snapshot: Option<SnapshotFile>,
+    /// The whole segments that follow it: number and length in bytes.
+    whole: VecDeque<(u64, u64)>,
 }
 
 /// What recovery found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Recovered {
-    /// How many records there were.
+    /// The snapshot that there was: the first segment that it does not cover.
+    pub snapshot: Option<u64>,
+    /// How many records there were after it.
     pub records: u64,
     /// How many bytes of a torn tail were cut.
     pub cut: u64,
@@ -52,8 +63,9 @@ pub enum Append {
 }
 
 impl<D: Disk> Storage<D> {
-    /// Opens the log of `owner` (a hash of cluster and replica), making it where there is none, and hands every record
-    /// to `each`, in order. A torn tail is cut. All that was handed out is durable when this returns.
+    /// Opens the log of `owner` (a hash of cluster and replica), making it where there is none, and hands the newest
+    /// snapshot and every record after it to `each`, in order. A torn tail is cut. All that was handed out is durable when
+    /// this returns.
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::Foreign`], [`Error::Failed`].
@@ -61,7 +73,7 @@ impl<D: Disk> Storage<D> {
         mut disk: D,
         owner: u64,
         segment_length: u64,
-        each: &mut dyn FnMut(Record),
+        each: &mut dyn Replay,
     ) -> Result<(Self, Recovered), Error> {
         let path = disk.path(AHEAD);
         let ahead = runs_ahead(&disk).map_err(|source| Error::Failed {
@@ -76,10 +88,22 @@ impl<D: Disk> Storage<D> {
             return Err(Error::Damaged { path, detail });
         }
         let scan = scan(&disk, Some(owner), each)?;
-        let recovered = Recovered { records: scan.records, cut: scan.torn };
+        let snapshot = scan.snapshot.map(|snapshot| snapshot.segment);
+        let recovered = Recovered { snapshot, records: scan.records, cut: scan.torn };
         let (end, chain) = tidy(&mut disk, &scan)?;
-        let mut storage =
-            Self { disk, owner, segment_length, end, synced: end, chain, broken: false };
+        let mut whole = VecDeque::from(scan.segments);
+        whole.pop_back();
+        let mut storage = Self {
+            disk,
+            owner,
+            segment_length,
+            end,
+            synced: end,
+            chain,
+            broken: false,
+            snapshot: scan.snapshot,
+            whole,
+        };
         if storage.end.segment == 0 {
             storage.begin_segment()?;
         }
@@ -175,9 +199,71 @@ impl<D: Disk> Storage<D> {
         self.disk
             .sync_names()
             .map_err(|source| self.fail("syncing the folder of", &name, source))?;
+        if self.end.segment > 0 {
+            self.whole.push_back((self.end.segment, self.end.offset));
+        }
         self.end = Position { segment, offset: SEGMENT_HEADER_LEN as u64 };
         self.synced = self.end;
         Ok(())
+    }
+
+    /// The segment that is appended to; those before it are whole.
+    pub fn segment(&self) -> u64 {
+        self.end.segment
+    }
+
+    /// The segment before which a snapshot is to be made now, by [`super::make_snapshot`]; none where there is little to
+    /// gain.
+    pub fn snapshot_due(&self) -> Option<u64> {
+        let whole: u64 = self.whole.iter().map(|(_, length)| length).sum();
+        let least = SEGMENTS_PER_SNAPSHOT * self.segment_length;
+        let least = least.max(self.snapshot.map_or(0, |snapshot| snapshot.bytes));
+        (whole >= least).then_some(self.end.segment)
+    }
+
+    /// Puts what others delivered in the place of the whole log, durably, all or nothing.
+    ///
+    /// # Errors
+    /// [`Error::Failed`]. [`Append::Full`] where there is no room: the log is as it was.
+    ///
+    /// # Panics
+    /// After an error.
+    pub fn replace(&mut self, replacement: &Replacement) -> Result<Append, Error> {
+        assert!(!self.broken, "a disk that failed is not used again");
+        self.sync()?;
+        let before = self.end.segment;
+        if self.end.offset > SEGMENT_HEADER_LEN as u64
+            || self.snapshot.is_some_and(|snapshot| snapshot.segment == before)
+        {
+            // Here the log goes on.
+            self.begin_segment()?;
+            if self.end.segment == before {
+                return Ok(Append::Full);
+            }
+        }
+        let segment = self.end.segment;
+        let header = SegmentHeader { segment, owner: self.owner, chain: self.chain };
+        let mut encode = |each: &mut dyn FnMut(&[u8]) -> io::Result<()>| {
+            replacement.parts.iter().try_for_each(|part| each(part))
+        };
+        let made = snapshot::put(&mut self.disk, &header, &Rules::of(replacement), &mut encode);
+        match made {
+            Ok(Made::Snapshot { segment, bytes }) => {
+                self.snapshot_made(segment, bytes);
+                Ok(Append::Written)
+            }
+            Ok(Made::Full) => Ok(Append::Full),
+            Err(error) => {
+                self.broken = true;
+                Err(error)
+            }
+        }
+    }
+
+    /// A snapshot of `bytes` was made before `segment`.
+    pub fn snapshot_made(&mut self, segment: u64, bytes: u64) {
+        self.snapshot = Some(SnapshotFile { segment, bytes });
+        self.whole.retain(|(number, _)| *number >= segment);
     }
 
     /// Notes durably whether acks run ahead of the disk from now on.
@@ -219,6 +305,13 @@ fn tidy(disk: &mut impl Disk, scan: &Scan) -> Result<(Position, Check), Error> {
         let removed = disk.remove(&name).and_then(|()| disk.sync_names());
         removed.map_err(|source| Error::Failed { doing: "removing", path, source })?;
     }
+    let path = disk.path("");
+    let failed = |source| Error::Failed { doing: "tidying", path: path.clone(), source };
+    if leaves_superseded(&disk.list().map_err(failed)?, scan.first()) {
+        // The snapshot's name may be no more durable than theirs.
+        disk.sync_names().map_err(failed)?;
+        remove_superseded(disk, scan.first())?;
+    }
     let Some((segment, length)) = scan.segments.last().copied() else {
         return Ok((Position { segment: 0, offset: 0 }, scan.chain));
     };
@@ -240,7 +333,7 @@ fn tidy(disk: &mut impl Disk, scan: &Scan) -> Result<(Position, Check), Error> {
 }
 
 /// Whether a write failed for want of room, which may come back.
-fn is_full(error: &io::Error) -> bool {
+pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

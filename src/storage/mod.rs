@@ -7,9 +7,12 @@
 //! segment      the bytes of the log's files
 //! scan         reading them; torn tails and damage       rules   what records may follow each other
 //! log          appending to them
+//! snapshot     what they come to, in their place
+//! copy         what another replica's storage holds
 //! ```
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
+mod copy;
 mod directory;
 mod disk;
 mod incarnation;
@@ -17,7 +20,9 @@ mod log;
 mod rules;
 mod scan;
 mod segment;
+mod snapshot;
 
+pub use copy::{Piece, read_copy, read_piece};
 pub(crate) use directory::DataDirectory;
 pub use directory::Error;
 pub use disk::Disk;
@@ -26,3 +31,4 @@ pub(crate) use incarnation::Owner;
 pub(crate) use log::runs_ahead;
 pub use log::{Append, Recovered, SEGMENT_LENGTH, Storage};
 pub(crate) use scan::{Scan, scan};
+pub use snapshot::{Made, make_snapshot};

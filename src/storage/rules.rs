@@ -1,6 +1,7 @@
 //! What a replica's records may say after each other: what breaks it was not written by a replica.
 
-use crate::entry::Record;
+use crate::codec::{Malformed, Reader, Writer};
+use crate::entry::{Record, Replacement, decode_view_number, encode_view_number};
 use crate::types::{Boundary, Seq, ViewNumber};
 
 /// What the records so far come to.
@@ -17,6 +18,43 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
+    /// Appends its bytes. Of the views those remain in which something may still be dropped, and the one before.
+    pub(super) fn encode(&self, writer: &mut Writer<'_>) {
+        writer.varint(self.last.0);
+        writer.varint(self.delivered.0);
+        encode_view_number(self.promised.unwrap_or(ViewNumber::NONE), writer);
+        let past = self.views.partition_point(|view| view.first <= self.delivered);
+        let views = self.views.get(past.saturating_sub(1)..).unwrap_or_default();
+        writer.count(views.len());
+        for Boundary { view, first } in views {
+            encode_view_number(*view, writer);
+            writer.varint(first.0);
+        }
+    }
+
+    /// Those of a log that ends where it was delivered.
+    pub(super) fn of(replacement: &Replacement) -> Self {
+        let Replacement { promised, delivered, boundaries, .. } = replacement;
+        let promised = Some(*promised).filter(|view| *view != ViewNumber::NONE);
+        Self { last: *delivered, views: boundaries.clone(), promised, delivered: *delivered }
+    }
+
+    /// Reads its bytes; nothing may follow them.
+    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let (last, delivered) = (Seq(reader.varint()?), Seq(reader.varint()?));
+        let promised = Some(decode_view_number(reader)?).filter(|view| *view != ViewNumber::NONE);
+        let mut views = Vec::new();
+        for _ in 0..reader.count(usize::MAX)? {
+            let view = decode_view_number(reader)?;
+            views.push(Boundary { view, first: Seq(reader.varint()?) });
+        }
+        let rising = views.is_sorted_by(|one, next| one.view < next.view && one.first < next.first);
+        if !rising || delivered > last || !reader.is_empty() {
+            return Err(Malformed("its rules contradict themselves"));
+        }
+        Ok(Self { last, views, promised, delivered })
+    }
+
     /// The last entry's view.
     pub(crate) fn last_view(&self) -> Option<ViewNumber> {
         self.views.last().map(|last| last.view)

@@ -5,7 +5,8 @@
 //! nothing says that it was ever synced, and it lacks at least a sector. Everything else is **damage**: a later batch
 //! says that this place was durable; or all sectors are there and hold something else than what was written.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use super::directory::Error;
 use super::disk::Disk;
@@ -14,8 +15,9 @@ use super::segment::{
     BATCH_HEADER_LEN, BATCH_MAGIC, BatchHeader, Check, Position, SEGMENT_HEADER_LEN, SegmentHeader,
     check, name_of, segment_of,
 };
+use super::snapshot::{self, SnapshotFile};
 use crate::codec::Reader;
-use crate::entry::{Record, decode_record};
+use crate::entry::{Replay, decode_record};
 
 /// The unit in which a disk keeps or loses what was written.
 const SECTOR: u64 = 512;
@@ -23,6 +25,8 @@ const SECTOR: u64 = 512;
 /// What was read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Scan {
+    /// The snapshot that the segments go on from.
+    pub(crate) snapshot: Option<SnapshotFile>,
     /// The segments, in order: number and length in bytes, as far as it can be read.
     pub(crate) segments: Vec<(u64, u64)>,
     /// How many batches and records there are.
@@ -46,25 +50,80 @@ impl Scan {
     pub(crate) fn is_empty(&self) -> bool {
         self.segments.is_empty() && self.unborn.is_none()
     }
+
+    /// The first segment that there is, or would be.
+    pub(super) fn first(&self) -> u64 {
+        self.snapshot.map_or(1, |snapshot| snapshot.segment)
+    }
 }
 
-/// Reads all of a log; hands every record to `each`, in order.
+/// Reads the newest snapshot and all of the log after it; hands parts and records to `each`, in order.
 ///
 /// # Errors
 /// [`Error::Damaged`], [`Error::Foreign`], [`Error::Failed`].
 pub(crate) fn scan(
     disk: &impl Disk,
     owner: Option<u64>,
-    each: &mut dyn FnMut(Record),
+    each: &mut dyn Replay,
 ) -> Result<Scan, Error> {
-    let failed = |name: &str| {
-        let path = disk.path(name);
-        move |source| Error::Failed { doing: "reading", path, source }
-    };
-    let names = disk.list().map_err(failed(""))?;
+    let names = disk.list().map_err(failed(disk.path("")))?;
+    let mut scan = begin(disk, owner, &names, each)?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_of(name)).collect();
+    numbers.retain(|number| *number >= scan.first());
     numbers.sort_unstable();
+    if numbers.is_empty() && scan.snapshot.is_some() {
+        let path = disk.path(&name_of(scan.first()));
+        return Err(damaged(&path, "it is missing, though there is a snapshot".to_owned()));
+    }
+    for (number, expected) in numbers.iter().zip(scan.first()..) {
+        let path = disk.path(&name_of(*number));
+        if *number != expected {
+            return Err(damaged(&path, format!("the segment before it is missing: {expected}")));
+        }
+        let bytes = disk.read(&name_of(*number)).map_err(failed(disk.path(&name_of(*number))))?;
+        let last = numbers.last() == Some(number);
+        scan_segment(&mut scan, *number, last, owner, &bytes, &path, each)?;
+    }
+    Ok(scan)
+}
+
+/// Reads the newest snapshot and the segments after it that are before segment `below`, which goes on from them.
+///
+/// # Errors
+/// As [`scan`].
+pub(super) fn scan_before(
+    disk: &impl Disk,
+    owner: u64,
+    below: u64,
+    each: &mut dyn Replay,
+) -> Result<Scan, Error> {
+    let names = disk.list().map_err(failed(disk.path("")))?;
+    let mut scan = begin(disk, Some(owner), &names, each)?;
+    for number in scan.first()..below {
+        let name = name_of(number);
+        let bytes = disk.read(&name).map_err(failed(disk.path(&name)))?;
+        scan_segment(&mut scan, number, false, Some(owner), &bytes, &disk.path(&name), each)?;
+    }
+    let name = name_of(below);
+    let header = disk.read_at(&name, 0, SEGMENT_HEADER_LEN).map_err(failed(disk.path(&name)))?;
+    let header = SegmentHeader::decode(&header)
+        .map_err(|malformed| damaged(&disk.path(&name), malformed.0.to_owned()))?;
+    if header.segment != below || header.chain != scan.chain {
+        let detail = "it does not continue the segment before it".to_owned();
+        return Err(damaged(&disk.path(&name), detail));
+    }
+    Ok(scan)
+}
+
+/// Reads the newest snapshot, if there is one.
+fn begin(
+    disk: &impl Disk,
+    owner: Option<u64>,
+    names: &[String],
+    each: &mut dyn Replay,
+) -> Result<Scan, Error> {
     let mut scan = Scan {
+        snapshot: None,
         segments: Vec::new(),
         batches: 0,
         records: 0,
@@ -74,16 +133,15 @@ pub(crate) fn scan(
         unborn: None,
         rules: Rules::default(),
     };
-    for (place, number) in numbers.iter().enumerate() {
-        let path = disk.path(&name_of(*number));
-        if *number != place as u64 + 1 {
-            return Err(damaged(&path, format!("the segment before it is missing: {}", place + 1)));
-        }
-        let last = place + 1 == numbers.len();
-        let bytes = disk.read(&name_of(*number)).map_err(failed(&name_of(*number)))?;
-        scan_segment(&mut scan, *number, last, owner, &bytes, &path, each)?;
+    if let Some(segment) = snapshot::newest(names) {
+        let (file, header, rules) = snapshot::read(disk, owner, segment, each)?;
+        (scan.snapshot, scan.chain, scan.rules) = (Some(file), header.chain, rules);
     }
     Ok(scan)
+}
+
+fn failed(path: PathBuf) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Failed { doing: "reading", path, source }
 }
 
 fn scan_segment(
@@ -93,13 +151,15 @@ fn scan_segment(
     owner: Option<u64>,
     bytes: &[u8],
     path: &Path,
-    each: &mut dyn FnMut(Record),
+    each: &mut dyn Replay,
 ) -> Result<(), Error> {
+    // The segment after a snapshot was there before it.
+    let may_be_unborn = last && scan.snapshot.is_none_or(|snapshot| snapshot.segment < number);
     let header = match SegmentHeader::decode(bytes) {
         Ok(header) => header,
         // It was being made, and nothing was ever written to it: a batch comes only once the header is durable.
         Err(_)
-            if last
+            if may_be_unborn
                 && bytes.len() <= SEGMENT_HEADER_LEN
                 && lacks_a_sector(bytes, 0, SEGMENT_HEADER_LEN as u64) =>
         {
@@ -181,14 +241,14 @@ fn read_batch(at: Position, chain: Check, rest: &[u8]) -> Result<(BatchHeader, &
 fn decode_batch(
     scan: &mut Scan,
     records: &[u8],
-    each: &mut dyn FnMut(Record),
+    each: &mut dyn Replay,
 ) -> Result<(), &'static str> {
     let mut reader = Reader::new(records);
     while !reader.is_empty() {
         let record = decode_record(&mut reader).map_err(|malformed| malformed.0)?;
         scan.rules.take(&record)?;
         scan.records += 1;
-        each(record);
+        each.record(record);
     }
     Ok(())
 }
@@ -228,6 +288,6 @@ fn slice(bytes: &[u8], from: u64, to: u64) -> &[u8] {
     bytes.get(place(from)..place(to).max(place(from))).unwrap_or_default()
 }
 
-fn damaged(path: &Path, detail: String) -> Error {
+pub(super) fn damaged(path: &Path, detail: String) -> Error {
     Error::Damaged { path: path.to_owned(), detail }
 }

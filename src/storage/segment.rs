@@ -77,9 +77,14 @@ pub(super) fn check(parts: &[&[u8]]) -> Check {
 
 impl SegmentHeader {
     pub(super) fn encode(&self) -> Vec<u8> {
+        self.encode_as(SEGMENT_MAGIC)
+    }
+
+    /// The same, at the beginning of another file about the segment.
+    pub(super) fn encode_as(&self, magic: &[u8; 8]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(SEGMENT_HEADER_LEN);
         let mut writer = Writer::new(&mut bytes);
-        writer.bytes(SEGMENT_MAGIC);
+        writer.bytes(magic);
         writer.u64(self.segment);
         writer.u64(self.owner);
         writer.bytes(&self.chain);
@@ -89,10 +94,15 @@ impl SegmentHeader {
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        Self::decode_as(SEGMENT_MAGIC, bytes)
+    }
+
+    /// The same, from the beginning of another file about the segment.
+    pub(super) fn decode_as(magic: &[u8; 8], bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         let covered = Reader::new(bytes).take(SEGMENT_HEADER_LEN - 16)?;
-        if reader.take(8)? != SEGMENT_MAGIC {
-            return Err(Malformed("it does not begin as a segment of this version does"));
+        if reader.take(8)? != magic {
+            return Err(Malformed("it does not begin as one of this version does"));
         }
         let (segment, owner) = (reader.u64()?, reader.u64()?);
         let header = Self { segment, owner, chain: read_check(&mut reader)? };

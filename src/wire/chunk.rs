@@ -75,6 +75,17 @@ pub struct LogEnd {
     pub boundaries: Vec<Boundary>,
 }
 
+/// A place in what a replica's storage holds: its newest snapshot and the segments that follow it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CopyPlace {
+    /// Which snapshot: the first segment that it does not cover; 1 where there is none, 0 for whichever is newest.
+    pub snapshot: u64,
+    /// Which segment; 0 for the snapshot's own file.
+    pub segment: u64,
+    /// Where in the file, in bytes.
+    pub offset: u64,
+}
+
 /// One chunk of a datagram.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Chunk {
@@ -161,7 +172,25 @@ pub enum Chunk {
     Summary {
         /// The last number of which this speaks: delivered by the sender.
         through: Seq,
+        /// The lowest number whose entry the sender can still send, from 1.
+        held_from: Seq,
         /// The boundaries up to there; the first covers the number that was asked for.
         boundaries: Vec<Boundary>,
+    },
+    /// "Send me what your storage holds, from there on."
+    CopyRequest {
+        /// Of which file.
+        at: CopyPlace,
+    },
+    /// A piece of what the sender's storage holds.
+    Copy {
+        /// Where in which file it begins.
+        at: CopyPlace,
+        /// How long the file is now, in bytes.
+        length: u64,
+        /// The last segment that there is now.
+        last_segment: u64,
+        /// The bytes: 0 to `MAX_PAYLOAD`.
+        bytes: Bytes,
     },
 }

@@ -3,10 +3,10 @@
 
 use bytes::Bytes;
 
-use super::chunk::{Chunk, Header, Heard, LogEnd, MessageRange, SeqRange};
+use super::chunk::{Chunk, CopyPlace, Header, Heard, LogEnd, MessageRange, SeqRange};
 use super::encode::{
-    ACK, DATA, ENTRY, FETCH, HEARTBEAT, INQUIRY, NACK, NEW_VIEW, PREPARE, PROMISE, SEQUENCE,
-    SUMMARY,
+    ACK, COPY, COPY_REQUEST, DATA, ENTRY, FETCH, HEARTBEAT, INQUIRY, NACK, NEW_VIEW, PREPARE,
+    PROMISE, SEQUENCE, SUMMARY,
 };
 use super::limits::{MAX_BOUNDARIES, MAX_CHUNKS, MAX_NAMES, MAX_NUMBER, MAX_PAYLOAD, MAX_RANGES};
 use crate::codec::{Malformed, Reader};
@@ -77,7 +77,16 @@ impl<'a> Decoder<'a> {
             INQUIRY => Ok(Chunk::Inquiry { from: self.seq()? }),
             SUMMARY => {
                 let through = Seq(self.number()?);
-                Ok(Chunk::Summary { through, boundaries: self.boundaries()? })
+                let held_from = self.seq()?;
+                Ok(Chunk::Summary { through, held_from, boundaries: self.boundaries()? })
+            }
+            COPY_REQUEST => Ok(Chunk::CopyRequest { at: self.copy_place()? }),
+            COPY => {
+                let at = self.copy_place()?;
+                let (length, last_segment) = (self.number()?, self.number()?);
+                let count = self.reader.count(MAX_PAYLOAD)?;
+                let bytes = keep(self.reader.take(count)?, self.body);
+                Ok(Chunk::Copy { at, length, last_segment, bytes })
             }
             _ => Err(Malformed("a chunk's tag is unknown")),
         }
@@ -283,6 +292,10 @@ impl<'a> Decoder<'a> {
 
     fn incarnation(&mut self) -> Result<Incarnation, Malformed> {
         Ok(Incarnation(self.number()?))
+    }
+
+    fn copy_place(&mut self) -> Result<CopyPlace, Malformed> {
+        Ok(CopyPlace { snapshot: self.number()?, segment: self.number()?, offset: self.number()? })
     }
 
     fn seq(&mut self) -> Result<Seq, Malformed> {

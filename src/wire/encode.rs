@@ -3,7 +3,7 @@
 //! A chunk is a tag byte and its fields; it ends where its fields end. Everything that counts is a varint, ids are
 //! one byte, clocks four. What no peer would accept is a bug here, and asserted.
 
-use super::chunk::{Chunk, Header, Heard, LogEnd, MessageRange, SeqRange};
+use super::chunk::{Chunk, CopyPlace, Header, Heard, LogEnd, MessageRange, SeqRange};
 use super::limits::{MAX_BOUNDARIES, MAX_NAMES, MAX_NUMBER, MAX_PAYLOAD, MAX_RANGES};
 use crate::codec::Writer;
 use crate::entry::{Entry, encode_entry};
@@ -23,6 +23,8 @@ pub(super) const FETCH: u8 = 9;
 pub(super) const ENTRY: u8 = 10;
 pub(super) const INQUIRY: u8 = 11;
 pub(super) const SUMMARY: u8 = 12;
+pub(super) const COPY_REQUEST: u8 = 13;
+pub(super) const COPY: u8 = 14;
 
 /// Appends a header's bytes. Sender and incarnation are not among them: the seal says them.
 pub(super) fn header(header: &Header, out: &mut Vec<u8>) {
@@ -71,10 +73,24 @@ pub(super) fn chunk(chunk: &Chunk, out: &mut Vec<u8>) {
             writer.u8(INQUIRY);
             seq(*from, writer);
         }
-        Chunk::Summary { through, boundaries: of_log } => {
+        Chunk::Summary { through, held_from, boundaries: of_log } => {
             writer.u8(SUMMARY);
             number(through.0, writer);
+            seq(*held_from, writer);
             boundaries(of_log, writer);
+        }
+        Chunk::CopyRequest { at } => {
+            writer.u8(COPY_REQUEST);
+            copy_place(*at, writer);
+        }
+        Chunk::Copy { at, length, last_segment, bytes } => {
+            assert!(bytes.len() <= MAX_PAYLOAD, "a piece of a copy has {} bytes", bytes.len());
+            writer.u8(COPY);
+            copy_place(*at, writer);
+            number(*length, writer);
+            number(*last_segment, writer);
+            writer.count(bytes.len());
+            writer.bytes(bytes);
         }
     }
 }
@@ -214,6 +230,12 @@ fn replica(id: ReplicaId, writer: &mut Writer<'_>) {
 
 fn incarnation(incarnation: Incarnation, writer: &mut Writer<'_>) {
     number(incarnation.0, writer);
+}
+
+fn copy_place(at: CopyPlace, writer: &mut Writer<'_>) {
+    number(at.snapshot, writer);
+    number(at.segment, writer);
+    number(at.offset, writer);
 }
 
 fn seq(seq: Seq, writer: &mut Writer<'_>) {

@@ -59,7 +59,10 @@ const BOUNDARIES_LEN: usize = COUNT_LEN + MAX_BOUNDARIES * (VIEW_NUMBER_LEN + NU
 const NEW_VIEW_LEN: usize =
     TAG_LEN + VIEW_NUMBER_LEN + MEMBERS_LEN + NUMBER_LEN + ID_LEN + BOUNDARIES_LEN;
 const PROMISE_LEN: usize = TAG_LEN + 2 * VIEW_NUMBER_LEN + 3 * NUMBER_LEN + BOUNDARIES_LEN;
-const SUMMARY_LEN: usize = TAG_LEN + NUMBER_LEN + BOUNDARIES_LEN;
+const SUMMARY_LEN: usize = TAG_LEN + 2 * NUMBER_LEN + BOUNDARIES_LEN;
+const COPY_LEN: usize = TAG_LEN + 5 * NUMBER_LEN + 3;
+// A piece of a copy is as long as a payload: what else it says is less than what else goes with DATA.
+const _: () = assert!(COPY_LEN < SEQUENCE_LEN + ACK_LEN);
 // An entry's message came in DATA, beside SEQUENCE and ACK: what the entry says more than DATA does is less than those.
 const _: () = assert!(NUMBER_LEN + VIEW_NUMBER_LEN + 1 < SEQUENCE_LEN + ACK_LEN);
 

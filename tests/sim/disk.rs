@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use ftqueue::testing::Disk;
+use ftqueue::testing::{Disk, PlantedBug};
 
 use crate::random::Random;
 
@@ -30,6 +30,8 @@ struct State {
     capacity: Option<u64>,
     /// After so many operations more all fail; none for never.
     fails_in: Option<u64>,
+    /// A bug to see caught: what whoever uses the disk forgets to make durable.
+    forgets: Option<PlantedBug>,
 }
 
 #[derive(Clone, Default, Debug)]
@@ -90,6 +92,13 @@ impl File {
 }
 
 impl SimDisk {
+    /// A disk whose user forgets to make something durable.
+    pub(crate) fn with(planted: Option<PlantedBug>) -> Self {
+        let disk = Self::default();
+        disk.0.borrow_mut().forgets = planted;
+        disk
+    }
+
     /// The power goes. Gives whether anything was lost.
     pub(crate) fn crash(&self, random: &mut Random) -> bool {
         let mut state = self.0.borrow_mut();
@@ -187,6 +196,17 @@ impl Disk for SimDisk {
         Ok(self.0.borrow_mut().file(name)?.present.clone())
     }
 
+    fn read_at(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut state = self.0.borrow_mut();
+        let bytes = &state.file(name)?.present;
+        let from = (offset as usize).min(bytes.len());
+        Ok(bytes[from..(from + length).min(bytes.len())].to_vec())
+    }
+
+    fn length(&self, name: &str) -> io::Result<u64> {
+        Ok(self.0.borrow_mut().file(name)?.present.len() as u64)
+    }
+
     fn create(&mut self, name: &str) -> io::Result<()> {
         let mut state = self.0.borrow_mut();
         state.operation()?;
@@ -228,6 +248,9 @@ impl Disk for SimDisk {
     fn sync(&mut self, name: &str) -> io::Result<()> {
         let mut state = self.0.borrow_mut();
         let works = state.operation();
+        if state.forgets == Some(PlantedBug::SnapshotNotSynced) && name.starts_with("snapshot") {
+            return works;
+        }
         let file = state.file(name)?;
         match works {
             Ok(()) => file.synced(),
@@ -245,9 +268,24 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.0.borrow_mut();
+        state.operation()?;
+        let file = state.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        // A crash may leave either name, or both, or, where the first one was not durable, none.
+        state.removed.insert(from.to_owned(), file.clone());
+        let known = state.files.insert(to.to_owned(), file);
+        assert!(known.is_none(), "{to} is there already");
+        Ok(())
+    }
+
     fn sync_names(&mut self) -> io::Result<()> {
         let mut state = self.0.borrow_mut();
         state.operation()?;
+        let snapshot = state.files.keys().any(|name| name.starts_with("snapshot"));
+        if state.forgets == Some(PlantedBug::SnapshotNameNotSynced) && snapshot {
+            return Ok(());
+        }
         state.names = state.files.keys().cloned().collect();
         state.removed.clear();
         Ok(())

@@ -131,6 +131,8 @@ pub(crate) struct Options {
     pub(crate) names: Names,
     /// The largest datagram, in bytes: small ones fill up.
     pub(crate) max_datagram: usize,
+    /// How long a segment of the log is, in bytes: short, so that runs have many, and snapshots.
+    pub(crate) segment: u64,
 }
 
 impl Options {
@@ -193,6 +195,7 @@ impl Options {
             },
             names: random.pick(&[Names::None, Names::Short, Names::Short, Names::Long]),
             max_datagram: random.pick(&[1_200, 1_400, 8_900]),
+            segment: if seed.is_multiple_of(2) { 2 << 10 } else { 16 << 10 },
         }
     }
 }
@@ -228,6 +231,7 @@ impl Options {
             impatient: 0,
             names: Names::None,
             max_datagram: 1_400,
+            segment: 16 << 10,
             pipeline: 1,
             faults: Vec::new(),
             broken: Vec::new(),

@@ -17,7 +17,7 @@ const NEVER: [&str; 5] = [
 ];
 
 /// What happens to a whole run now and then.
-const OF_WORLDS: [&str; 12] = [
+const OF_WORLDS: [&str; 16] = [
     "broken_for_good",
     "crash_between_effects",
     "crash_while_syncing",
@@ -25,7 +25,11 @@ const OF_WORLDS: [&str; 12] = [
     "disk_failed",
     "entries_dropped_by_record",
     "left_in_order",
+    "log_replaced",
     "replica_paused",
+    "snapshot_cut_short",
+    "snapshot_made",
+    "snapshot_without_room",
     "storage_full",
     "tail_sequence_lost",
     "torn_tail_cut",

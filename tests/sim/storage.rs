@@ -2,8 +2,8 @@
 //! nothing that was not written.
 
 use ftqueue::testing::{
-    Append, Body, Disk, Entry, Incarnation, LocalSeq, Member, MessageName, Record, ReplicaId, Seq,
-    Storage, StorageError, ViewNumber,
+    Append, Body, Disk, Entry, Fold, Incarnation, LocalSeq, Made, Member, MessageName, Record,
+    Replay as _, ReplicaId, Seq, Snapshot, Storage, StorageError, ViewNumber, make_snapshot,
 };
 
 use crate::disk::SimDisk;
@@ -72,11 +72,49 @@ impl Writer {
     }
 }
 
-fn open(disk: &SimDisk) -> Result<(Storage<SimDisk>, Vec<Record>), StorageError> {
-    let mut records = Vec::new();
-    let (storage, _) =
-        Storage::open(disk.clone(), OWNER, SEGMENT, &mut |record| records.push(record))?;
-    Ok((storage, records))
+fn open(disk: &SimDisk) -> Result<(Storage<SimDisk>, Snapshot), StorageError> {
+    let mut state = Snapshot::default();
+    let (storage, _) = Storage::open(disk.clone(), OWNER, SEGMENT, &mut state)?;
+    Ok((storage, state))
+}
+
+/// A snapshot of all that is whole; gives whether there was anything.
+fn snapshot(storage: &mut Storage<SimDisk>, disk: &SimDisk) -> Result<Option<Made>, StorageError> {
+    let name = format!("snapshot-{:020}", storage.segment());
+    if storage.segment() == 1 || disk.list().unwrap().contains(&name) {
+        return Ok(None);
+    }
+    let mut state = Snapshot::default();
+    let made = make_snapshot(&mut disk.clone(), OWNER, storage.segment(), &mut state)?;
+    if let Made::Snapshot { segment, bytes } = made {
+        storage.snapshot_made(segment, bytes);
+    }
+    Ok(Some(made))
+}
+
+/// All that there is to a state.
+fn parts(state: &Snapshot) -> Vec<Vec<u8>> {
+    let mut parts = Vec::new();
+    let mut each = |part: &[u8]| {
+        parts.push(part.to_vec());
+        Ok(())
+    };
+    state.encode(&mut each).unwrap();
+    parts
+}
+
+/// How many of these records, at least so many, come to this state.
+fn coming_to(state: &Snapshot, records: &[Record], least: usize) -> Option<usize> {
+    let wanted = parts(state);
+    let mut present = Snapshot::default();
+    records.iter().take(least).for_each(|record| present.record(record.clone()));
+    let mut rest = records.iter().skip(least);
+    let mut count = least;
+    while parts(&present) != wanted {
+        present.record(rest.next()?.clone());
+        count += 1;
+    }
+    Some(count)
 }
 
 /// Lives that write, sync and crash: at any operation of the disk, in the midst of the recovery too, and while it is full.
@@ -98,21 +136,22 @@ fn what_was_synced_is_read_back_after_any_crash() {
                 }
                 end(&disk, &mut random);
             }
-            let (storage, records) =
+            let (storage, state) =
                 open(&disk).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-            assert!(records.len() >= synced, "seed {seed}: {} of {synced}", records.len());
-            assert!(records.len() <= written.len(), "seed {seed}: more than was written");
-            assert_eq!(records, written[..records.len()], "seed {seed}");
-            seen.lost += written.len() - records.len();
-            written.truncate(records.len());
+            let count = coming_to(&state, &written, synced);
+            let count = count.unwrap_or_else(|| panic!("seed {seed}: {state:?}"));
+            seen.lost += written.len() - count;
+            written.truncate(count);
             synced = written.len();
             synced = live(storage, &disk, &mut written, synced, &mut random, &mut seen);
             disk.limit(None);
             end(&disk, &mut random);
         }
     }
-    let Seen { lost, full, recoveries_cut_short } = seen;
+    let Seen { lost, full, recoveries_cut_short, snapshots, snapshots_cut_short, no_room } = seen;
+    println!("{seen:?}");
     assert!(lost > 100 && full > 100 && recoveries_cut_short > 100, "{seen:?}");
+    assert!(snapshots > 100 && snapshots_cut_short > 100 && no_room > 20, "{seen:?}");
 }
 
 /// What the lives met.
@@ -121,6 +160,10 @@ struct Seen {
     lost: usize,
     full: usize,
     recoveries_cut_short: usize,
+    snapshots: usize,
+    snapshots_cut_short: usize,
+    /// For a snapshot.
+    no_room: usize,
 }
 
 /// A process ends, mostly with the power.
@@ -163,6 +206,18 @@ fn live(
                 break;
             }
             synced = written.len();
+            if random.per_mille(300) {
+                match snapshot(&mut storage, disk) {
+                    Ok(None) => {}
+                    Ok(Some(Made::Snapshot { .. })) => seen.snapshots += 1,
+                    Ok(Some(Made::Full)) => seen.no_room += 1,
+                    Err(StorageError::Failed { .. }) => {
+                        seen.snapshots_cut_short += 1;
+                        break;
+                    }
+                    Err(error) => panic!("a snapshot finds {error}"),
+                }
+            }
         }
     }
     written.append(&mut waiting);
@@ -215,6 +270,9 @@ fn a_lost_sector_is_found() {
             assert_eq!(storage.append(&batch).unwrap(), Append::Written);
             storage.sync().unwrap();
         }
+        if random.per_mille(500) {
+            snapshot(&mut storage, &disk).unwrap();
+        }
         drop(storage);
         let names = disk.list().unwrap();
         let name = &names[random.below(names.len() as u64) as usize];
@@ -250,6 +308,9 @@ fn a_changed_bit_is_found() {
             storage.sync().unwrap();
             written.extend(batch);
         }
+        if random.per_mille(500) {
+            snapshot(&mut storage, &disk).unwrap();
+        }
         drop(storage);
         let Some((name, place)) = disk.flip(&mut random) else {
             continue;
@@ -257,8 +318,9 @@ fn a_changed_bit_is_found() {
         match open(&disk) {
             Err(StorageError::Damaged { .. } | StorageError::Foreign { .. }) => found += 1,
             Err(error) => panic!("seed {seed}: {error}"),
-            Ok((_, records)) => {
-                panic!("seed {seed}: {name} at {place}: {} of {}", records.len(), written.len());
+            Ok((_, state)) => {
+                let read = coming_to(&state, &written, 0);
+                panic!("seed {seed}: {name} at {place}: {read:?} of {}", written.len());
             }
         }
     }

@@ -134,6 +134,8 @@ fn kind(chunk: &Chunk) -> &'static str {
         Chunk::Entry(_) => "ENTRY",
         Chunk::Inquiry { .. } => "INQUIRY",
         Chunk::Summary { .. } => "SUMMARY",
+        Chunk::CopyRequest { .. } => "COPYREQUEST",
+        Chunk::Copy { .. } => "COPY",
     }
 }
 
@@ -176,6 +178,9 @@ fn describe(chunk: &Chunk) -> String {
         },
         Chunk::Inquiry { from } => format!("from {from}"),
         Chunk::Summary { through, .. } => format!("through {through}"),
+        Chunk::CopyRequest { at } | Chunk::Copy { at, .. } => {
+            format!("of {}/{} at {}", at.snapshot, at.segment, at.offset)
+        }
     };
     format!("{} {what}", kind(chunk))
 }

@@ -10,6 +10,7 @@ mod calls;
 #[allow(dead_code, reason = "shared with the tests of calm clusters, which use more of it")]
 #[path = "../cluster/cluster.rs"]
 mod cluster;
+mod copies;
 mod kills;
 mod load;
 mod partitions;

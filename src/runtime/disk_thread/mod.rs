@@ -4,6 +4,7 @@
 //! larger the groups. Each direction costs one waking at most, and none while the other side is busy anyway.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::durability::Durability;
-use crate::entry::Record;
+use crate::entry::{Record, Replacement};
 
 /// How soon writes are tried again for which there was no room.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
@@ -32,6 +33,12 @@ pub(super) trait Store: Send + 'static {
     /// # Errors
     /// Why it failed, for people. What was written since the last sync may be lost then, whatever a further one says.
     fn sync(&mut self) -> Result<(), String>;
+
+    /// Puts what others delivered in the place of all records, durably.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    fn replace(&mut self, replacement: &Replacement) -> Result<(), NotWritten>;
 
     /// Notes durably whether acks run ahead of the disk from now on: what a crash leaves then is not to be trusted.
     ///
@@ -60,10 +67,16 @@ pub(super) struct Progress {
     pub failure: Option<String>,
 }
 
+/// What is handed over at a time.
+enum Batch {
+    Records(Vec<Record>),
+    Replacement(Arc<Replacement>),
+}
+
 /// The event loop's side of the thread. Once it is dropped, the thread writes down what it was given and ends.
 pub(super) struct DiskThread {
     /// None once the thread was told to end.
-    batches: Option<mpsc::Sender<Vec<Record>>>,
+    batches: Option<mpsc::Sender<Batch>>,
     progress: watch::Receiver<Progress>,
     thread: JoinHandle<()>,
 }
@@ -81,6 +94,8 @@ impl DiskThread {
             durability,
             given,
             report,
+            replacement: None,
+            covered: 0,
             waiting: Vec::new(),
             written: 0,
             unsynced_since: None,
@@ -95,7 +110,14 @@ impl DiskThread {
     pub(super) fn write(&self, records: Vec<Record>) {
         if let Some(batches) = &self.batches {
             // A thread that has ended says why by its last progress.
-            batches.send(records).ok();
+            batches.send(Batch::Records(records)).ok();
+        }
+    }
+
+    /// Hands over what takes the place of all that was written before.
+    pub(super) fn replace(&self, replacement: Arc<Replacement>) {
+        if let Some(batches) = &self.batches {
+            batches.send(Batch::Replacement(replacement)).ok();
         }
     }
 
@@ -135,9 +157,13 @@ impl DiskThread {
 struct Writer<S> {
     store: S,
     durability: Durability,
-    given: mpsc::Receiver<Vec<Record>>,
+    given: mpsc::Receiver<Batch>,
     report: watch::Sender<Progress>,
-    /// Taken, and not written yet.
+    /// What takes the place of all written so far, until it is written itself.
+    replacement: Option<Arc<Replacement>>,
+    /// How many writes it stands for: itself, and those that waited before it.
+    covered: u64,
+    /// Taken, and not written yet; after the replacement.
     waiting: Vec<Record>,
     /// How many were written in this life.
     written: u64,
@@ -161,7 +187,8 @@ impl<S: Store> Writer<S> {
         while more {
             more = self.take();
             let now = Instant::now();
-            if !self.waiting.is_empty() && (!more || self.retry_at.is_none_or(|at| at <= now)) {
+            let waits = !self.waiting.is_empty() || self.replacement.is_some();
+            if waits && (!more || self.retry_at.is_none_or(|at| at <= now)) {
                 self.write_down(now)?;
             }
             if self.unsynced_since.is_some_and(|since| since + SYNC_INTERVAL <= now) {
@@ -179,13 +206,27 @@ impl<S: Store> Writer<S> {
             None => self.given.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match first {
-            Ok(records) => {
-                self.waiting.extend(records);
-                self.waiting.extend(self.given.try_iter().flatten());
+            Ok(batch) => {
+                self.take_batch(batch);
+                while let Ok(batch) = self.given.try_recv() {
+                    self.take_batch(batch);
+                }
                 true
             }
             Err(RecvTimeoutError::Timeout) => true,
             Err(RecvTimeoutError::Disconnected) => false,
+        }
+    }
+
+    fn take_batch(&mut self, batch: Batch) {
+        match batch {
+            Batch::Records(records) => self.waiting.extend(records),
+            Batch::Replacement(replacement) => {
+                // What waits is as good as written with it.
+                self.covered += self.waiting.len() as u64 + 1;
+                self.waiting.clear();
+                self.replacement = Some(replacement);
+            }
         }
     }
 
@@ -195,7 +236,7 @@ impl<S: Store> Writer<S> {
             self.store.mark_async(true)?;
             self.marked = true;
         }
-        match self.store.append(&self.waiting) {
+        match self.write_batch() {
             Ok(()) => {}
             Err(NotWritten::Full) => {
                 if self.retry_at.is_none() {
@@ -224,6 +265,15 @@ impl<S: Store> Writer<S> {
             progress.full = false;
         });
         Ok(())
+    }
+
+    fn write_batch(&mut self) -> Result<(), NotWritten> {
+        if let Some(replacement) = &self.replacement {
+            self.store.replace(replacement)?;
+            self.replacement = None;
+            self.written += std::mem::take(&mut self.covered);
+        }
+        if self.waiting.is_empty() { Ok(()) } else { self.store.append(&self.waiting) }
     }
 
     fn sync(&mut self) -> Result<(), String> {

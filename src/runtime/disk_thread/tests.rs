@@ -59,6 +59,16 @@ impl Store for TestStore {
         Ok(())
     }
 
+    fn replace(&mut self, _: &Replacement) -> Result<(), NotWritten> {
+        let mut state = self.state();
+        if state.full {
+            state.done.push("full".to_owned());
+            return Err(NotWritten::Full);
+        }
+        state.done.push("replace".to_owned());
+        Ok(())
+    }
+
     fn mark_async(&mut self, runs_ahead: bool) -> Result<(), String> {
         self.state().done.push(format!("mark {runs_ahead}"));
         Ok(())
@@ -196,4 +206,29 @@ async fn async_that_wrote_nothing_leaves_no_mark() {
     let disk = DiskThread::start(store.clone(), Durability::Async).unwrap();
     disk.end().await.unwrap();
     assert!(store.done().is_empty());
+}
+
+#[tokio::test]
+async fn a_replacement_stands_for_what_waited_before_it() {
+    let store = TestStore::default();
+    store.fill(true);
+    let mut disk = DiskThread::start(store.clone(), Durability::Fsync).unwrap();
+    disk.write(records(2));
+    until(&mut disk, |progress| progress.full).await;
+    let (promised, delivered) = (ViewNumber::NONE, Seq(9));
+    let (boundaries, parts) = (Vec::new(), Vec::new());
+    disk.replace(Arc::new(Replacement { promised, delivered, boundaries, parts }));
+    disk.write(records(1));
+    store.fill(false);
+    let written = until(&mut disk, |progress| progress.writes > 0).await;
+    assert!(written.writes == 3 || written.writes == 4, "{written:?}");
+    until(&mut disk, |progress| progress.writes == 4).await;
+    disk.end().await.unwrap();
+    let done = store.done();
+    let done: Vec<_> = done.iter().map(String::as_str).filter(|what| *what != "full").collect();
+    let together = ["replace", "append 1", "sync"].as_slice();
+    let apart = ["replace", "sync", "append 1", "sync"].as_slice();
+    // Or the room was there before the replacement was.
+    let late = ["append 2", "sync", "replace", "append 1", "sync"].as_slice();
+    assert!([together, apart, late].contains(&done.as_slice()), "{done:?}");
 }

@@ -168,8 +168,23 @@ fn fetch_and_entry() {
 fn inquiry_and_summary() {
     assert_chunk(Chunk::Inquiry { from: Seq(128) }, "0b  8001");
     assert_chunk(
-        Chunk::Summary { through: Seq(129), boundaries: vec![boundary(1, 0, 1)] },
-        "0c  8101  01  01 00 01",
+        Chunk::Summary {
+            through: Seq(129),
+            held_from: Seq(3),
+            boundaries: vec![boundary(1, 0, 1)],
+        },
+        "0c  8101 03  01  01 00 01",
+    );
+}
+
+#[test]
+fn copy_request_and_copy() {
+    let at = CopyPlace { snapshot: 3, segment: 0, offset: 128 };
+    assert_chunk(Chunk::CopyRequest { at }, "0d  03 00 8001");
+    let bytes = Bytes::from_static(b"piece");
+    assert_chunk(
+        Chunk::Copy { at, length: 133, last_segment: 4, bytes },
+        "0e  03 00 8001  8501 04  05 7069656365",
     );
 }
 

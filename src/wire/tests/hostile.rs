@@ -126,7 +126,7 @@ fn a_chunk_that_breaks_a_limit_is_not_written() {
         view: ViewNumber { round: first, proposer: ReplicaId(0) },
         first: Seq(first),
     };
-    let summary = |boundaries| Chunk::Summary { through: Seq(1), boundaries };
+    let summary = |boundaries| Chunk::Summary { through: Seq(1), held_from: Seq(1), boundaries };
     let data = |name, length| Chunk::Data { name, payload: vec![0; length].into() };
     for chunk in [
         data(name(0, 1, 1), 0),

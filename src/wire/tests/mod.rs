@@ -149,8 +149,26 @@ fn random_chunk(random: &mut Random) -> Chunk {
         }
         9 => Chunk::Entry(random_entry(random)),
         10 => Chunk::Inquiry { from: Seq(positive(random)) },
-        _ => Chunk::Summary { through: Seq(number(random)), boundaries: random_boundaries(random) },
+        11 => Chunk::Summary {
+            through: Seq(number(random)),
+            held_from: Seq(positive(random)),
+            boundaries: random_boundaries(random),
+        },
+        12 => Chunk::CopyRequest { at: random_place(random) },
+        _ => {
+            let length = random.index(300);
+            Chunk::Copy {
+                at: random_place(random),
+                length: number(random),
+                last_segment: number(random),
+                bytes: random.bytes(length).into(),
+            }
+        }
     }
+}
+
+fn random_place(random: &mut Random) -> CopyPlace {
+    CopyPlace { snapshot: number(random), segment: number(random), offset: number(random) }
 }
 
 fn random_members(random: &mut Random) -> Vec<Member> {

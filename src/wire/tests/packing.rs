@@ -97,7 +97,13 @@ fn any_chunk_but_a_message_fits_in_the_smallest_datagram() {
                 boundaries: boundaries.clone(),
             },
         },
-        Chunk::Summary { through: Seq(MAX_NUMBER), boundaries },
+        Chunk::Summary { through: Seq(MAX_NUMBER), held_from: Seq(MAX_NUMBER), boundaries },
+        Chunk::Copy {
+            at: CopyPlace { snapshot: MAX_NUMBER, segment: MAX_NUMBER, offset: MAX_NUMBER },
+            length: MAX_NUMBER,
+            last_segment: MAX_NUMBER,
+            bytes: vec![7; max_payload(MIN_MAX_DATAGRAM)].into(),
+        },
         // Whatever came in DATA, beside SEQUENCE and ACK, can be fetched.
         Chunk::Entry(Entry {
             seq: Seq(MAX_NUMBER),

@@ -86,9 +86,25 @@ impl Plausible {
             12 => Chunk::Inquiry { from: Seq(self.positive(input)) },
             13 => Chunk::Summary {
                 through: Seq(self.number(input)),
+                held_from: Seq(self.positive(input)),
                 boundaries: self.boundaries(input),
             },
+            14 => Chunk::CopyRequest { at: self.place(input) },
+            15 => Chunk::Copy {
+                at: self.place(input),
+                length: self.number(input),
+                last_segment: self.number(input),
+                bytes: vec![byte(input); usize::from(byte(input))].into(),
+            },
             _ => Chunk::Entry(self.entry(input)),
+        }
+    }
+
+    fn place(&self, input: &mut Unstructured<'_>) -> CopyPlace {
+        CopyPlace {
+            snapshot: u64::from(byte(input) % 3),
+            segment: u64::from(byte(input) % 4),
+            offset: self.number(input),
         }
     }
 

@@ -57,6 +57,13 @@ impl Ledger {
         assert_eq!(known, digest, "r{node} has another state at #{through}");
     }
 
+    /// A snapshot has this state at that number.
+    pub(crate) fn check_state(&self, node: usize, number: u64, digest: u64) {
+        if let Some(known) = self.digests.get(&number) {
+            assert_eq!(*known, digest, "a snapshot of r{node} has another state at #{number}");
+        }
+    }
+
     /// A log lost or dropped its entries past `after`: what was delivered stays on a majority's disks.
     pub(crate) fn check_held(&self, logs: &[&DiskLog], (after, until): (u64, u64)) {
         for entry in &self.entries[self.last().min(after) as usize..self.last().min(until) as usize]

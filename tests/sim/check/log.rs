@@ -1,11 +1,21 @@
 //! What a replica has written, as the world sees it: its records, which of them are durable, and the log that they make.
 
-use ftqueue::testing::{Entry, Record, ViewNumber};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ftqueue::testing::{Entry, Record, Replacement, Replay as _, Snapshot, ViewNumber};
+
+/// One write.
+enum Written {
+    Record(Record),
+    /// In the place of all before; with the entries for which it stands.
+    Replacement(Arc<Replacement>, Rc<[Entry]>),
+}
 
 /// All records of a replica's disk.
 #[derive(Default)]
 pub(crate) struct DiskLog {
-    records: Vec<Record>,
+    records: Vec<Written>,
     durable: usize,
     /// The log's entries, each with how many records there were once it was written.
     entries: Vec<(Entry, usize)>,
@@ -14,9 +24,18 @@ pub(crate) struct DiskLog {
 }
 
 impl DiskLog {
+    /// What others delivered takes the place of the log: these entries.
+    pub(crate) fn replace(&mut self, replacement: Arc<Replacement>, entries: Rc<[Entry]>) {
+        assert_eq!(replacement.delivered.0, entries.len() as u64, "others delivered all of it");
+        let count = self.records.len() + 1;
+        self.entries = entries.iter().map(|entry| (entry.clone(), count)).collect();
+        self.promises.push((replacement.promised, count));
+        self.records.push(Written::Replacement(replacement, entries));
+    }
+
     /// The replica writes a record.
     pub(crate) fn write(&mut self, record: Record) {
-        self.records.push(record.clone());
+        self.records.push(Written::Record(record.clone()));
         match record {
             Record::Append(entry) => {
                 assert_eq!(entry.seq.0, self.last() + 1, "the log has no gaps");
@@ -34,14 +53,38 @@ impl DiskLog {
         self.durable = self.durable.max(count);
     }
 
-    /// The disk came back with these: all that is durable, and perhaps some of what followed it.
-    pub(crate) fn recovered(&mut self, records: &[Record]) {
-        assert!(records.len() >= self.durable, "{} of {}", records.len(), self.durable);
-        assert_eq!(records, &self.records[..records.len()], "what was written is read");
-        let records = records.to_vec();
-        *self = Self::default();
-        records.into_iter().for_each(|record| self.write(record));
+    /// The disk came back with these after a snapshot of the first `past` records: all that is durable, and perhaps some of
+    /// what followed it.
+    pub(crate) fn recovered(&mut self, past: usize, records: &[Record]) {
+        let count = past + records.len();
+        assert!(count >= self.durable, "{count} of {}", self.durable);
+        for (record, written) in records.iter().zip(&self.records[past..count]) {
+            assert!(matches!(written, Written::Record(written) if written == record), "{record:?}");
+        }
+        self.records.truncate(count);
+        for written in std::mem::take(self).records {
+            match written {
+                Written::Record(record) => self.write(record),
+                Written::Replacement(replacement, entries) => self.replace(replacement, entries),
+            }
+        }
         self.durable = self.records.len();
+    }
+
+    /// What the first `count` records come to.
+    pub(crate) fn fold(&self, count: usize) -> Snapshot {
+        let mut state = Snapshot::default();
+        for written in &self.records[..count] {
+            match written {
+                Written::Record(record) => state.record(record.clone()),
+                Written::Replacement(replacement, _) => {
+                    state = Snapshot::default();
+                    replacement.parts.iter().for_each(|part| state.part(part).expect("a part"));
+                    state.parts_end().expect("all parts");
+                }
+            }
+        }
+        state
     }
 
     /// How many records there are.

@@ -1,14 +1,17 @@
 //! The lives of a replica: it starts with what its disk holds, writes and syncs, crashes or leaves, and comes back.
 
-use ftqueue::testing::{Append, Counters, Event, Incarnation, Record, Storage, StorageError};
+use std::sync::Arc;
+
+use ftqueue::testing::{
+    Append, Counters, Event, Incarnation, Record, Replacement, Storage, StorageError,
+};
 
 use super::node::{Resent, new_replica};
+use super::snapshots::Held;
 use super::{Happening, World};
 use crate::options::MILLISECOND;
 use crate::workload::Outcome;
 
-/// Segments are short, so that runs have many.
-const SEGMENT: u64 = 16 << 10;
 /// How soon is tried again what there was no room for.
 const RETRY: u64 = 200 * MILLISECOND;
 
@@ -23,10 +26,8 @@ impl World {
         let seed = self.random.next();
         let node = &mut self.nodes[index];
         node.incarnation = Incarnation(node.incarnation.0 + further);
-        let mut records = Vec::new();
-        let opened = Storage::open(node.disk.clone(), index as u64, SEGMENT, &mut |record| {
-            records.push(record)
-        });
+        let (segment, mut held) = (self.options.segment, Held::default());
+        let opened = Storage::open(node.disk.clone(), index as u64, segment, &mut held);
         let (storage, recovered) = match opened {
             Ok(opened) => opened,
             Err(StorageError::Failed { .. }) => {
@@ -37,11 +38,11 @@ impl World {
             }
             Err(error) => panic!("r{index} cannot be started: {error}"),
         };
-        node.log.recovered(&records);
+        node.began_with(recovered.snapshot, &held);
         let local = node.local(self.now);
         let mut replica =
             new_replica(index, &self.options, self.planted, node.incarnation, seed, local);
-        records.into_iter().for_each(|record| replica.replay(record));
+        held.replay(&mut replica);
         let promised = replica.promised();
         assert!(
             promised >= node.promised || self.planted.is_some(),
@@ -91,6 +92,7 @@ impl World {
         node.promised = node.log.promised().1;
         (node.replica, node.storage) = (None, None);
         node.unwritten.clear();
+        node.replacement = None;
         node.inbox.clear();
         (node.wake_at, node.paused_until) = (u64::MAX, 0);
         self.story_line(format_args!("r{index}        crashes"));
@@ -105,7 +107,11 @@ impl World {
         let Some(replica) = node.replica.as_ref().filter(|_| node.leaving) else {
             return;
         };
-        if replica.has_left(node.local(self.now)) && !node.syncing && node.unwritten.is_empty() {
+        if replica.has_left(node.local(self.now))
+            && !node.syncing
+            && node.unwritten.is_empty()
+            && node.replacement.is_none()
+        {
             self.probes.hit("left_in_order");
             self.crash(index, false);
             let back = self.now + self.random.below(500 * MILLISECOND);
@@ -141,10 +147,30 @@ impl World {
         let Some(storage) = &mut node.storage else {
             return false;
         };
-        if node.unwritten.is_empty() {
+        if node.unwritten.is_empty() && node.replacement.is_none() {
             return false;
         }
-        match storage.append(&node.unwritten) {
+        let replaced = match &node.replacement {
+            None => Ok(Append::Written),
+            Some(replacement) => {
+                // Where there are replacements the log goes on in this segment, or the next.
+                let (segment, past) = (storage.segment(), node.replaced);
+                node.snapshots.entry(segment).or_insert(past);
+                node.snapshots.insert(segment + 1, past);
+                storage.replace(replacement).inspect(|done| {
+                    if *done == Append::Written {
+                        node.replacement = None;
+                        node.snapshot = storage.segment();
+                        node.snapshots.insert(node.snapshot, past);
+                    }
+                })
+            }
+        };
+        let done = match replaced {
+            Ok(Append::Written) if !node.unwritten.is_empty() => storage.append(&node.unwritten),
+            other => other,
+        };
+        match done {
             Ok(Append::Written) => {
                 node.unwritten.clear();
                 true
@@ -177,6 +203,8 @@ impl World {
             return None;
         }
         node.log.synced(through);
+        self.watch_snapshots(index);
+        let node = &mut self.nodes[index];
         if std::mem::take(&mut node.full) {
             node.inbox.push(Event::StorageFull(false));
         }
@@ -184,11 +212,24 @@ impl World {
     }
 
     /// A disk that fails ends the process; it comes back with another one's manners.
-    fn disk_failed(&mut self, index: usize) {
+    pub(super) fn disk_failed(&mut self, index: usize) {
         self.probes.hit("disk_failed");
         self.crash(index, true);
         let back = self.now + self.random.below(500 * MILLISECOND);
         self.schedule(back, Happening::Restart { node: index });
+    }
+
+    /// A replica has what others delivered put in the place of its log.
+    pub(super) fn replaced(&mut self, index: usize, replacement: Arc<Replacement>) {
+        let delivered = replacement.delivered.0;
+        assert!(delivered <= self.ledger.last(), "r{index} copies what nobody delivered");
+        let entries = self.ledger.entries()[..delivered as usize].into();
+        let node = &mut self.nodes[index];
+        node.log.replace(Arc::clone(&replacement), entries);
+        node.unwritten.clear();
+        node.replaced = node.log.len();
+        node.replacement = Some(replacement);
+        self.probes.hit("log_replaced");
     }
 
     /// A replica has a record written.

@@ -2,16 +2,20 @@
 
 mod agenda;
 mod clients;
+mod copies;
 mod life;
 mod node;
 mod report;
+mod snapshots;
 mod telling;
 mod turn;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use ftqueue::testing::{Action, Datagram, Event, PlantedBug, ReplicaId, View, ViewNumber};
+use ftqueue::testing::{
+    Action, Datagram, Event, PlantedBug, ReplicaId, Snapshot, View, ViewNumber,
+};
 
 use self::agenda::Agenda;
 use self::node::{Node, cluster_key};
@@ -41,6 +45,24 @@ enum Happening {
         node: usize,
         life: u64,
         through: usize,
+    },
+    /// The thread that makes snapshots gets to one.
+    Snapshot {
+        node: usize,
+        life: u64,
+        below: u64,
+    },
+    /// Something was read from a disk.
+    Read {
+        node: usize,
+        life: u64,
+        event: Event,
+    },
+    /// What was copied of another replica was read.
+    TakeOver {
+        node: usize,
+        life: u64,
+        state: Box<Snapshot>,
     },
     /// Storage tries again what there was no room for.
     Retry {
@@ -107,8 +129,9 @@ impl World {
     pub(crate) fn new(options: Options, planted: Option<PlantedBug>) -> Self {
         let mut random = Random::new(options.seed);
         let key = cluster_key();
-        let nodes =
-            (0..options.replicas).map(|index| Node::new(index, &options, &mut random)).collect();
+        let nodes = (0..options.replicas)
+            .map(|index| Node::new(index, &options, planted, &mut random))
+            .collect();
         let mut world = Self {
             network: Network::new(&options, random.fork()),
             workload: Workload::new(&options, random.fork()),
@@ -224,6 +247,14 @@ impl World {
                     self.wake_soon(node);
                 }
             }
+            Happening::Snapshot { node, life, below } => self.make_snapshot(node, life, below),
+            Happening::Read { node, life, event } => {
+                if self.nodes[node].replica.is_some() && self.nodes[node].incarnation.0 == life {
+                    self.nodes[node].inbox.push(event);
+                    self.wake_soon(node);
+                }
+            }
+            Happening::TakeOver { node, life, state } => self.take_over(node, life, *state),
             Happening::Retry { node, life } => {
                 if self.nodes[node].replica.is_some() && self.nodes[node].incarnation.0 == life {
                     self.nodes[node].syncing = false;

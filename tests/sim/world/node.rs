@@ -1,10 +1,11 @@
 //! One simulated replica: its core, its clock, and what waits for it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use ftqueue::testing::{
-    ClusterId, ClusterKey, Config, Event, Incarnation, Instant, PlantedBug, Record, Replica,
-    ReplicaId, Storage, ViewNumber,
+    ClusterId, ClusterKey, Config, Event, Incarnation, Instant, PlantedBug, Record, Replacement,
+    Replica, ReplicaId, Storage, ViewNumber,
 };
 
 use crate::check::{Bounds, DiskLog};
@@ -28,8 +29,19 @@ pub(super) struct Node {
     pub(super) storage: Option<Storage<SimDisk>>,
     /// What it has written, in all its lives.
     pub(super) log: DiskLog,
+    /// By snapshot, named by the first segment that it does not cover: how many records it stands for; none for 0, which
+    /// is no snapshot.
+    pub(super) snapshots: BTreeMap<u64, usize>,
+    /// The newest that is surely there, and the last that was wanted.
+    pub(super) snapshot: u64,
+    pub(super) snapshot_wanted: u64,
+    pub(super) snapshot_busy: bool,
     /// How many records there were when this life began.
     pub(super) base: usize,
+    /// What storage is to put in the place of its log, before what it has not been given.
+    pub(super) replacement: Option<Arc<Replacement>>,
+    /// How many records there were with it.
+    pub(super) replaced: usize,
     /// What storage has not been given yet.
     pub(super) unwritten: Vec<Record>,
     /// Whether storage syncs, or waits for room.
@@ -77,7 +89,12 @@ pub(super) fn cluster_key() -> ClusterKey {
 
 impl Node {
     /// A node with an empty disk, not started yet.
-    pub(super) fn new(index: usize, options: &Options, random: &mut Random) -> Self {
+    pub(super) fn new(
+        index: usize,
+        options: &Options,
+        planted: Option<PlantedBug>,
+        random: &mut Random,
+    ) -> Self {
         Self {
             replica: None,
             incarnation: Incarnation(random.between(1, 1 << 40)),
@@ -87,10 +104,16 @@ impl Node {
             paused_until: 0,
             clock_offset: random.below(1_000 * SECOND),
             drift: options.drift[index],
-            disk: SimDisk::default(),
+            disk: SimDisk::with(planted),
             storage: None,
             log: DiskLog::default(),
+            snapshots: BTreeMap::from([(0, 0)]),
+            snapshot: 0,
+            snapshot_wanted: 0,
+            snapshot_busy: false,
             base: 0,
+            replacement: None,
+            replaced: 0,
             unwritten: Vec::new(),
             syncing: false,
             full: false,

@@ -70,7 +70,7 @@ impl World {
     }
 
     /// What was delivered is everybody's.
-    fn check_delivered(&mut self, index: usize) {
+    pub(super) fn check_delivered(&mut self, index: usize) {
         let Some(replica) = &self.nodes[index].replica else {
             return;
         };
@@ -185,6 +185,11 @@ impl World {
                 }
                 self.written(index, record);
             }
+            Effect::Replace(replacement) => self.replaced(index, replacement),
+            Effect::Lend { to, at, pieces, length } => {
+                self.lend(index, to, at, pieces as usize * length, length);
+            }
+            Effect::ReadCopy(copied) => self.read_copy(index, &copied),
             Effect::Answer { call, result } => self.answer(call, result),
         }
     }
@@ -255,7 +260,7 @@ impl World {
         self.last_read[index] = (datagram.clone(), Some(read));
     }
 
-    fn carry_out_all(&mut self, index: usize, effects: &mut Vec<Effect>) {
+    pub(super) fn carry_out_all(&mut self, index: usize, effects: &mut Vec<Effect>) {
         for effect in effects.drain(..) {
             if self.nodes[index].replica.is_none() {
                 // It crashed in the midst of it.

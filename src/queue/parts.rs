@@ -1,0 +1,209 @@
+//! The whole state in parts of bounded length, and back: what a snapshot holds of it.
+//!
+//! ```text
+//! counts  1 | sequence | last id | queues | items                       first
+//! queue   2 | id | label | items, each zigzag, to the end of the part   in the order of the ids
+//! more    3 | further items of the queue before, likewise
+//! ```
+
+use super::{Queue, Queues};
+use crate::codec::{MAX_VARINT_LEN, Malformed, Reader, Writer};
+use crate::queue::items::Items;
+
+const COUNTS: u8 = 1;
+const QUEUE: u8 = 2;
+const MORE: u8 = 3;
+
+/// How many items a part has at most.
+const ITEMS: usize = 8_192;
+/// The longest part, in bytes.
+pub(crate) const MAX_STATE_PART: usize = 1 + (ITEMS + 2) * MAX_VARINT_LEN;
+
+impl Queues {
+    /// Gives all of it to `each`, in parts of 1 to [`MAX_STATE_PART`] bytes.
+    ///
+    /// # Errors
+    /// Those of `each`.
+    pub(crate) fn encode<E>(&self, each: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        let mut part = Vec::new();
+        let mut writer = Writer::new(&mut part);
+        writer.u8(COUNTS);
+        writer.varint(self.sequence);
+        writer.zigzag(self.last_id);
+        writer.count(self.queues.len());
+        writer.varint(self.items);
+        each(&part)?;
+        for (id, queue) in &self.queues {
+            part.clear();
+            let mut writer = Writer::new(&mut part);
+            writer.u8(QUEUE);
+            writer.zigzag(*id);
+            writer.zigzag(queue.label);
+            let mut left = ITEMS;
+            for item in queue.items.iter() {
+                if left == 0 {
+                    each(&part)?;
+                    part.clear();
+                    part.push(MORE);
+                    left = ITEMS;
+                }
+                left -= 1;
+                Writer::new(&mut part).zigzag(item);
+            }
+            each(&part)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in the next part of the state that this one becomes; it was empty before the first.
+    ///
+    /// # Errors
+    /// When it is no part, or does not follow the one before.
+    pub(crate) fn take_part(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        match reader.u8()? {
+            COUNTS if self.last_id == 0 && self.sequence == 0 => {
+                self.sequence = reader.varint()?;
+                self.last_id = reader.zigzag()?;
+                let queues = reader.varint()?;
+                let items = reader.varint()?;
+                if queues > self.limits.queues || items > self.limits.items || self.last_id < 0 {
+                    return Err(Malformed("a state has more than it may"));
+                }
+                self.announced = (queues, items);
+            }
+            QUEUE => {
+                let (id, label) = (reader.zigzag()?, reader.zigzag()?);
+                let rises = self.queues.last_key_value().is_none_or(|(last, _)| *last < id);
+                if !rises || id <= 0 || id > self.last_id {
+                    return Err(Malformed("a queue's id is out of order"));
+                }
+                if self.labels.insert(label, id).is_some() {
+                    return Err(Malformed("two queues have one label"));
+                }
+                let mut items = Items::new();
+                let count = take_items(&mut items, reader)?;
+                self.queues.insert(id, Queue { label, items });
+                self.items += count;
+            }
+            MORE => {
+                let mut last = self.queues.last_entry();
+                let queue = last.as_mut().ok_or(Malformed("items are of no queue"))?.get_mut();
+                self.items += take_items(&mut queue.items, reader)?;
+            }
+            _ => return Err(Malformed("a part of the state is unknown, or out of order")),
+        }
+        if reader.is_empty() { Ok(()) } else { Err(Malformed("bytes follow a part of the state")) }
+    }
+
+    /// All parts were taken in.
+    ///
+    /// # Errors
+    /// When some are missing.
+    pub(crate) fn parts_end(&mut self) -> Result<(), Malformed> {
+        let (queues, items) = std::mem::take(&mut self.announced);
+        if self.queues.len() as u64 == queues && self.items == items {
+            Ok(())
+        } else {
+            Err(Malformed("parts of the state are missing"))
+        }
+    }
+}
+
+fn take_items(items: &mut Items, reader: &mut Reader<'_>) -> Result<u64, Malformed> {
+    let mut count = 0;
+    while !reader.is_empty() {
+        items.push_back(reader.zigzag()?);
+        count += 1;
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::{Action, Limits, Operation};
+    use crate::test_tools::Random;
+
+    fn parts(queues: &Queues) -> Vec<Vec<u8>> {
+        let mut parts = Vec::new();
+        let mut each = |part: &[u8]| -> Result<(), ()> {
+            assert!((1..=MAX_STATE_PART).contains(&part.len()));
+            parts.push(part.to_vec());
+            Ok(())
+        };
+        queues.encode(&mut each).unwrap();
+        parts
+    }
+
+    fn read(parts: &[Vec<u8>]) -> Result<Queues, Malformed> {
+        let mut queues = Queues::new(Limits::DEFAULT);
+        for part in parts {
+            queues.take_part(&mut Reader::new(part))?;
+        }
+        queues.parts_end()?;
+        Ok(queues)
+    }
+
+    fn random_state(random: &mut Random, operations: u64) -> Queues {
+        let mut queues = Queues::new(Limits::DEFAULT);
+        for _ in 0..operations {
+            let label = random.below(20).cast_signed() - 10;
+            let queue = 1 + random.below(20).cast_signed();
+            let action = match random.below(20) {
+                0 => Action::Create { label },
+                1 if random.below(20) == 0 => Action::Destroy { queue },
+                2..5 => Action::Pop { queue },
+                _ => Action::Push { queue, item: random.next().cast_signed() },
+            };
+            queues.apply(&Operation { action, request: None });
+        }
+        queues
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_written() {
+        let mut random = Random::new(1);
+        for operations in [0, 1, 10, 1_000, 300_000] {
+            let mut queues = random_state(&mut random, operations);
+            let written = parts(&queues);
+            let mut again = read(&written).unwrap();
+            assert_eq!(again.digest(), queues.digest());
+            // It goes on like the other.
+            for label in 0..100 {
+                let create = Operation { action: Action::Create { label }, request: None };
+                assert_eq!(again.apply(&create), queues.apply(&create));
+            }
+            assert_eq!(parts(&again), parts(&queues));
+        }
+    }
+
+    #[test]
+    fn a_part_that_is_missing_doubled_or_cut_is_found() {
+        let mut random = Random::new(2);
+        let written = parts(&random_state(&mut random, 200_000));
+        assert!(written.iter().any(|part| part.first() == Some(&MORE)));
+        for place in 0..written.len() {
+            let mut less = written.clone();
+            less.remove(place);
+            assert!(read(&less).is_err(), "without part {place}");
+            let mut twice = written.clone();
+            twice.insert(place, written[place].clone());
+            assert!(read(&twice).is_err(), "part {place} twice");
+            let mut cut = written.clone();
+            cut[place].pop();
+            assert!(read(&cut).is_err(), "part {place} cut");
+        }
+    }
+
+    #[test]
+    fn junk_never_panics() {
+        let mut random = Random::new(3);
+        let written = parts(&random_state(&mut random, 2_000));
+        for _ in 0..3_000 {
+            let place = random.index(written.len());
+            let mut changed = written.clone();
+            changed[place] = random.mutated(&changed[place]);
+            read(&changed).ok();
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! What a replica's records come to, in their place: a snapshot. It holds what was delivered as the state that came of
+//! it, and the entries past that as they are.
+//!
+//! ```text
+//! head     1 | promised | delivered | last delivered message of each origin   first
+//! views    2 | boundaries
+//! entry    3 | an entry that is not delivered                                  in order
+//! state    4 | a part of the queues' state                                     in order
+//! ```
+
+use std::collections::VecDeque;
+use std::io;
+
+use super::Replica;
+use super::boundaries::Boundaries;
+use super::last_names::LastNames;
+use super::log::Log;
+use crate::codec::{Malformed, Reader, Writer};
+use crate::entry::{
+    Body, Entry, Fold, MAX_PART, MAX_PAYLOAD, Record, Replacement, Replay, decode_entry,
+    decode_view_number, encode_entry, encode_view_number,
+};
+use crate::queue::{self, Limits, MAX_STATE_PART, Queues};
+use crate::types::{Boundary, Seq, ViewNumber};
+
+const HEAD: u8 = 1;
+const VIEWS: u8 = 2;
+const ENTRY: u8 = 3;
+const STATE: u8 = 4;
+
+const _: () = assert!(MAX_STATE_PART < MAX_PART && MAX_PAYLOAD + 1_024 <= MAX_PART);
+
+/// What records come to.
+#[derive(Debug)]
+pub struct Snapshot {
+    promised: ViewNumber,
+    delivered_through: Seq,
+    /// Each origin's last delivered message.
+    delivered_names: LastNames,
+    queues: Queues,
+    boundaries: Boundaries,
+    /// The entries past the delivered ones.
+    undelivered: VecDeque<Entry>,
+    /// The kind of the last part that was read; 0 before the first.
+    part: u8,
+}
+
+impl Default for Snapshot {
+    /// Of no records.
+    fn default() -> Self {
+        Self {
+            promised: ViewNumber::NONE,
+            delivered_through: Seq(0),
+            delivered_names: LastNames::default(),
+            queues: Queues::new(Limits::DEFAULT),
+            boundaries: Boundaries::default(),
+            undelivered: VecDeque::new(),
+            part: 0,
+        }
+    }
+}
+
+impl Snapshot {
+    /// The last delivered entry's number: the snapshot stands for the log through it.
+    pub fn delivered_through(&self) -> Seq {
+        self.delivered_through
+    }
+
+    /// The queues as of that entry.
+    pub fn queues(&self) -> &Queues {
+        &self.queues
+    }
+
+    /// The highest promise.
+    pub(super) fn promised(&self) -> ViewNumber {
+        self.promised
+    }
+
+    /// Whether the last delivered entry is that of a log, too, as far as can be told.
+    pub(super) fn agrees_with(&self, log: &Boundaries) -> bool {
+        let seq = self.delivered_through;
+        log.view_at(seq).is_none_or(|view| self.boundaries.view_at(seq) == Some(view))
+    }
+
+    /// Takes all entries for delivered, which is a bug to plant.
+    pub(super) fn deliver_all(&mut self) {
+        while !self.undelivered.is_empty() {
+            self.deliver();
+        }
+    }
+
+    /// Lets go of the entries that were not delivered.
+    pub(super) fn forget_undelivered(&mut self) {
+        self.undelivered.clear();
+        self.boundaries.drop_after(self.delivered_through);
+    }
+
+    /// Promises what was promised elsewhere, if that is more.
+    pub(super) fn raise_promise(&mut self, promised: ViewNumber) {
+        self.promised = self.promised.max(promised);
+    }
+
+    /// The same, to be put in the place of a log. All of it was delivered.
+    pub(super) fn to_replacement(&self) -> Replacement {
+        let mut parts = Vec::new();
+        let mut each = |part: &[u8]| {
+            parts.push(part.to_vec());
+            Ok(())
+        };
+        self.encode(&mut each).expect("nothing fails here");
+        Replacement {
+            promised: self.promised,
+            delivered: self.delivered_through,
+            boundaries: self.boundaries.last(usize::MAX),
+            parts,
+        }
+    }
+
+    fn ordered_through(&self) -> Seq {
+        Seq(self.delivered_through.0 + self.undelivered.len() as u64)
+    }
+
+    fn append(&mut self, entry: Entry) {
+        self.boundaries.append(entry.seq, entry.view);
+        self.undelivered.push_back(entry);
+    }
+
+    fn deliver(&mut self) {
+        let entry = self.undelivered.pop_front().expect("what is delivered is there");
+        self.delivered_through = entry.seq;
+        self.boundaries.trim(entry.seq);
+        let Body::Message { name, payload } = &entry.body else {
+            return;
+        };
+        self.delivered_names.note(*name);
+        // One that cannot be read has no operations, as where it was delivered.
+        for operation in queue::decode_operations(payload).unwrap_or_default() {
+            self.queues.apply(&operation);
+        }
+    }
+
+    fn take_part(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        let kind = reader.u8()?;
+        let once = kind == HEAD || kind == VIEWS;
+        if kind < self.part || once && kind == self.part || self.part == 0 && kind != HEAD {
+            return Err(Malformed("a part is out of order"));
+        }
+        self.part = kind;
+        match kind {
+            HEAD => {
+                self.promised = decode_view_number(reader)?;
+                self.delivered_through = Seq(reader.varint()?);
+                self.delivered_names = LastNames::decode(reader)?;
+            }
+            VIEWS => {
+                for _ in 0..reader.count(MAX_PART)? {
+                    let view = decode_view_number(reader)?;
+                    let first = Seq(reader.varint()?);
+                    if view <= self.boundaries.last_view() || view > self.promised {
+                        return Err(Malformed("views are out of order"));
+                    }
+                    self.boundaries.append(first, view);
+                }
+            }
+            ENTRY => {
+                let entry = decode_entry(reader)?;
+                let follows = entry.seq == self.ordered_through().next();
+                if !follows || self.boundaries.view_at(entry.seq) != Some(entry.view) {
+                    return Err(Malformed("an entry does not follow the one before it"));
+                }
+                self.undelivered.push_back(entry);
+            }
+            STATE => return self.queues.take_part(reader),
+            _ => return Err(Malformed("a part's kind is unknown")),
+        }
+        if reader.is_empty() { Ok(()) } else { Err(Malformed("bytes follow a part")) }
+    }
+}
+
+impl Replay for Snapshot {
+    fn part(&mut self, part: &[u8]) -> Result<(), Malformed> {
+        self.take_part(&mut Reader::new(part))
+    }
+
+    fn parts_end(&mut self) -> Result<(), Malformed> {
+        if self.part != STATE {
+            return Err(Malformed("it has no state"));
+        }
+        self.queues.parts_end()
+    }
+
+    fn record(&mut self, record: Record) {
+        match record {
+            Record::Append(entry) => self.append(entry),
+            Record::Drop { after } => {
+                while self.ordered_through() > after {
+                    self.undelivered.pop_back().expect("what is delivered stays");
+                }
+                self.boundaries.drop_after(after);
+            }
+            Record::Promise(view) => self.promised = view,
+            Record::Delivered(through) => {
+                while self.delivered_through < through {
+                    self.deliver();
+                }
+            }
+        }
+    }
+}
+
+impl Fold for Snapshot {
+    fn encode(&self, each: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let mut part = vec![HEAD];
+        let mut writer = Writer::new(&mut part);
+        encode_view_number(self.promised, &mut writer);
+        writer.varint(self.delivered_through.0);
+        self.delivered_names.encode(&mut writer);
+        each(&part)?;
+        part = vec![VIEWS];
+        let mut writer = Writer::new(&mut part);
+        let boundaries = self.boundaries.last(usize::MAX);
+        writer.count(boundaries.len());
+        for Boundary { view, first } in boundaries {
+            encode_view_number(view, &mut writer);
+            writer.varint(first.0);
+        }
+        each(&part)?;
+        for entry in &self.undelivered {
+            part = vec![ENTRY];
+            encode_entry(entry, &mut part);
+            each(&part)?;
+        }
+        self.queues.encode(&mut |state| {
+            part.clear();
+            part.push(STATE);
+            part.extend_from_slice(state);
+            each(&part)
+        })
+    }
+}
+
+/// What storage holds, as a replica takes it in when its life begins.
+pub struct Recovery<'a> {
+    replica: &'a mut Replica,
+    snapshot: Option<Snapshot>,
+}
+
+impl<'a> Recovery<'a> {
+    /// For a replica that has just been made.
+    pub fn new(replica: &'a mut Replica) -> Self {
+        Self { replica, snapshot: None }
+    }
+}
+
+impl Replay for Recovery<'_> {
+    fn part(&mut self, part: &[u8]) -> Result<(), Malformed> {
+        self.snapshot.get_or_insert_default().part(part)
+    }
+
+    fn parts_end(&mut self) -> Result<(), Malformed> {
+        let mut snapshot = self.snapshot.take().unwrap_or_default();
+        snapshot.parts_end()?;
+        self.replica.begin_with(snapshot);
+        Ok(())
+    }
+
+    fn record(&mut self, record: Record) {
+        self.replica.replay(record);
+    }
+}
+
+impl Replica {
+    /// Takes in a snapshot: what storage held before any record, or what takes the place of the log.
+    pub(super) fn begin_with(&mut self, snapshot: Snapshot) {
+        let Snapshot {
+            promised,
+            delivered_through,
+            delivered_names,
+            queues,
+            boundaries,
+            undelivered,
+            part: _,
+        } = snapshot;
+        self.promised = self.promised.max(promised);
+        self.delivered_through = delivered_through;
+        self.writes.knows_delivered(delivered_through);
+        self.log = Log::with(delivered_through, boundaries, &delivered_names, undelivered);
+        self.delivered_names = delivered_names;
+        self.queues = queues;
+    }
+}
