@@ -10,6 +10,7 @@ mod exit;
 mod health;
 mod inspect;
 mod members;
+mod paste;
 mod record;
 mod secret;
 mod serve;
