@@ -185,6 +185,7 @@ fn help_is_no_failure_and_nonsense_is() {
 fn flags_may_be_environment_variables() {
     let output = ftqueue(&["create", "7"])
         .env("FTQUEUE_ENDPOINTS", "127.0.0.1:1")
+        .env("FTQUEUE_TIMEOUT", "200ms")
         .env("FTQUEUE_JSON", "1")
         .output()
         .unwrap();
