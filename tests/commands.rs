@@ -300,6 +300,23 @@ fn the_shell_reads_a_pipe() {
     assert_eq!(out, expected);
 }
 
+#[test]
+fn a_push_of_unknown_outcome_is_repeated_by_the_line_that_is_printed() {
+    let cluster = Cluster::start(1, &[]);
+    let (endpoint, replica) = (cluster.endpoint(0), cluster.replicas()[0]);
+    assert_eq!(run(&["create", "7", "--endpoints", &endpoint]).0, 0);
+    kill_process(replica, Signal::STOP).unwrap();
+    let push = ["push", "1", "5", "-6", "--endpoints", &endpoint, "--timeout", "300ms"];
+    let (exit, out, err) = run(&push);
+    kill_process(replica, Signal::CONT).unwrap();
+    assert_eq!((exit, out.as_str()), (5, ""), "{err}");
+    let line = err.lines().last().and_then(|line| line.trim().strip_prefix("repeat ")).unwrap();
+    let pasted = Command::new("sh").args(["-c", line]).stdin(Stdio::null()).output().unwrap();
+    let (exit, out, err) = outcome(&pasted);
+    assert_eq!((exit, out.as_str()), (0, "ok\n"), "{line}: {err}");
+    assert_eq!(run(&["pop", "1", "--endpoints", &endpoint]).1, "5\n");
+}
+
 fn bench(cluster: &Cluster, history: &Path, further: &[&str]) -> Command {
     let mut command = ftqueue(&["bench", "--endpoints", &cluster.endpoints(3)]);
     command.args(["--clients", "6", "--json", "--history"]).arg(history).args(further);

@@ -68,7 +68,7 @@ impl Called {
                 .ok_or_else(|| Failure::bad_answer("the answer is that of another operation"))?;
             Ok(Answered { answer, sequence, duplicate })
         });
-        typed.map_err(|failure| CallError { failure, endpoint, request })
+        typed.map_err(|failure| CallError::new(failure, endpoint, request))
     }
 }
 
