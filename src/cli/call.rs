@@ -65,12 +65,13 @@ all endpoints, and counts once. Where its outcome is still unknown then, the exi
 is printed that repeats it and what comes after it.
 
 Scripts that want to repeat by themselves give the name: a client of their own, which nobody else is, and \
-numbers from 1. Further items of a push have the numbers after its own.
+numbers from 1. Further items of a push have the numbers after its own. A named push that reaches no \
+replica is of unknown outcome, too: an earlier try may have been executed.
 
 Examples:
   ftqueue push 1 17
   ftqueue push 1 -5 0 5 --json
-  until ftqueue push 1 17 --client nightly-2026-07-01 --number 1; do sleep 1; done")]
+  until ftqueue push 1 17 --client nightly-2026-07-01 --number 1 || [ $? != 5 ]; do sleep 1; done")]
     Push {
         /// The queue's id
         #[arg(value_name = "ID", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(1..))]
