@@ -137,7 +137,8 @@ impl Failure {
     pub(crate) fn allows_retry(&self) -> bool {
         match self.code {
             _ if matches!(self.outcome, Outcome::Executed { .. }) || self.is_forgotten() => false,
-            Code::Unavailable | Code::DeadlineExceeded => true,
+            // Nobody here cancels a call: the other end's timer, or a proxy, ended it unanswered.
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => true,
             // These are one replica's troubles, and pass. QUEUES_FULL and ITEMS_FULL are all replicas'.
             Code::ResourceExhausted => {
                 matches!(self.reason.as_str(), "OVERLOADED" | "STORAGE_FULL")
@@ -298,6 +299,7 @@ mod tests {
             refusal(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", &[("outcome", "unknown")]),
             refusal(Code::ResourceExhausted, "OVERLOADED", &[("outcome", "not_executed")]),
             refusal(Code::ResourceExhausted, "STORAGE_FULL", &[("outcome", "not_executed")]),
+            Failure::from_status(&Status::cancelled("Timeout expired")),
             Failure::no_answer(),
             Failure::not_connected(String::new()),
         ];

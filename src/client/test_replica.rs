@@ -142,15 +142,20 @@ pub(crate) struct TestReplica {
 impl TestReplica {
     /// Starts a test replica on a free port.
     pub(crate) async fn start(queues: &Queues, behaviour: Behaviour) -> Self {
-        Self::start_with(queues, behaviour, usize::MAX).await
+        Self::start_with(queues, behaviour, 0, behaviour).await
     }
 
-    /// Starts one that treats so many calls like this, and serves after them.
+    /// Starts one that treats the first `times` calls in one way, and those after them in another.
     ///
     /// It has a runtime of its own, which takes its connections with it when it ends.
-    pub(crate) async fn start_with(queues: &Queues, behaviour: Behaviour, times: usize) -> Self {
+    pub(crate) async fn start_with(
+        queues: &Queues,
+        first: Behaviour,
+        times: usize,
+        then: Behaviour,
+    ) -> Self {
         let times = AtomicUsize::new(times);
-        let service = Service { queues: queues.clone(), behaviour, times };
+        let service = Service { queues: queues.clone(), first, times, then };
         let (alive, dropped) = oneshot::channel();
         let (tell, told) = oneshot::channel();
         std::thread::spawn(move || {
@@ -170,7 +175,7 @@ impl TestReplica {
 
 async fn serve(service: Service, listener: TcpListener) -> Result<(), tonic::transport::Error> {
     let (health_reporter, health) = tonic_health::server::health_reporter();
-    if service.behaviour == Behaviour::Serve || service.times.load(Ordering::Relaxed) < usize::MAX {
+    if service.then == Behaviour::Serve {
         health_reporter.set_serving::<FtQueueServer<Service>>().await;
     } else {
         health_reporter.set_not_serving::<FtQueueServer<Service>>().await;
@@ -219,9 +224,12 @@ fn refusal<const N: usize>(
 
 struct Service {
     queues: Queues,
-    behaviour: Behaviour,
-    /// How many calls are still treated like this.
+    /// How calls are treated first …
+    first: Behaviour,
+    /// … so many more of them …
     times: AtomicUsize,
+    /// … and how those after them.
+    then: Behaviour,
 }
 
 impl Service {
@@ -236,7 +244,7 @@ impl Service {
         let execute = || self.queues.state().execute(action, name);
         let one_less = |left: usize| left.checked_sub(1);
         let left = self.times.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
-        match if left.is_ok() { self.behaviour } else { Behaviour::Serve } {
+        match if left.is_ok() { self.first } else { self.then } {
             Behaviour::Serve => execute().map(|done| Response::new(response(done))),
             Behaviour::Unavailable { outcome } => {
                 if outcome == "unknown" {

@@ -146,7 +146,7 @@ async fn a_lone_replica_is_asked_again_after_a_pause() {
         [LOST, Behaviour::Refuse { code: Code::ResourceExhausted, reason: "OVERLOADED" }]
     {
         let queues = one_queue().await;
-        let replica = TestReplica::start_with(&queues, behaviour, 3).await;
+        let replica = TestReplica::start_with(&queues, behaviour, 3, Behaviour::Serve).await;
         let client = client([&replica.endpoint], PATIENCE);
         let answered = client.push(1, 5).await.unwrap();
         assert_eq!(answered.duplicate, behaviour == LOST);
@@ -180,7 +180,9 @@ async fn a_push_that_is_never_answered_is_unknown_and_can_be_repeated_by_its_nam
     let hanging = TestReplica::start(&queues, Behaviour::Hang).await;
     let error =
         client([&hanging.endpoint], Duration::from_millis(300)).push(1, 5).await.unwrap_err();
-    assert_eq!((error.reason(), error.outcome()), ("NO_ANSWER", Outcome::Unknown));
+    // Whose timer was first.
+    assert!(["NO_ANSWER", "CANCELLED"].contains(&error.reason()), "{error}");
+    assert_eq!(error.outcome(), Outcome::Unknown);
     let request = error.request().unwrap().clone();
     assert!(error.to_string().contains(&format!("request 1 of {}", request.client)), "{error}");
 
@@ -205,7 +207,7 @@ async fn a_repeated_request_that_reaches_nobody_may_have_been_executed_before() 
 #[tokio::test]
 async fn a_first_request_of_unknown_outcome_does_not_stop_those_after_it() {
     let queues = one_queue().await;
-    let replica = TestReplica::start_with(&queues, Behaviour::Hang, 3).await;
+    let replica = TestReplica::start_with(&queues, Behaviour::Hang, 3, Behaviour::Serve).await;
     let client = client([&replica.endpoint], Duration::from_millis(150));
     let error = client.push(1, 5).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::Unknown);
@@ -233,7 +235,7 @@ async fn what_is_forgotten_after_a_try_is_unknown() {
 async fn what_was_never_tried_before_is_sent_under_a_new_name_when_the_old_one_is_forgotten() {
     let queues = one_queue().await;
     let refuse = Behaviour::Refuse { code: Code::FailedPrecondition, reason: "REQUEST_FORGOTTEN" };
-    let forgets = TestReplica::start_with(&queues, refuse, 1).await;
+    let forgets = TestReplica::start_with(&queues, refuse, 1, Behaviour::Serve).await;
     let client = client([&forgets.endpoint], PATIENCE);
     // As after a first request that was answered, long ago.
     client.inner.names.take().await.end(Ended::Executed);
