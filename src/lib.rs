@@ -11,6 +11,8 @@
 //!
 //! `cli` has the commands, `client` calls a cluster from outside, `history` checks what a cluster answered. Who may
 //! import whom is the table in `tests/architecture.rs`.
+//!
+//! Programs that use the service have [`Client`]; the rest is the service itself.
 
 pub mod cli;
 
@@ -37,6 +39,11 @@ mod types;
 
 #[cfg(test)]
 mod test_tools;
+
+pub use client::{
+    Answered, CallError, Client, ClientOptions, Endpoint, InvalidEndpoint, Named, Outcome,
+};
+pub use queue::{QueueId, RequestName};
 
 /// What the simulator and the other tests of this package reach; not an interface for anybody else.
 #[doc(hidden)]

@@ -185,6 +185,7 @@ fn help_is_no_failure_and_nonsense_is() {
 fn flags_may_be_environment_variables() {
     let output = ftqueue(&["create", "7"])
         .env("FTQUEUE_ENDPOINTS", "127.0.0.1:1")
+        .env("FTQUEUE_TIMEOUT", "200ms")
         .env("FTQUEUE_JSON", "1")
         .output()
         .unwrap();
@@ -297,6 +298,23 @@ fn the_shell_reads_a_pipe() {
         .map(|(before, answer)| format!("{answer}  (sequence {}, from {from})\n", before + 1))
         .collect();
     assert_eq!(out, expected);
+}
+
+#[test]
+fn a_push_of_unknown_outcome_is_repeated_by_the_line_that_is_printed() {
+    let cluster = Cluster::start(1, &[]);
+    let (endpoint, replica) = (cluster.endpoint(0), cluster.replicas()[0]);
+    assert_eq!(run(&["create", "7", "--endpoints", &endpoint]).0, 0);
+    kill_process(replica, Signal::STOP).unwrap();
+    let push = ["push", "1", "5", "-6", "--endpoints", &endpoint, "--timeout", "300ms"];
+    let (exit, out, err) = run(&push);
+    kill_process(replica, Signal::CONT).unwrap();
+    assert_eq!((exit, out.as_str()), (5, ""), "{err}");
+    let line = err.lines().last().and_then(|line| line.trim().strip_prefix("repeat ")).unwrap();
+    let pasted = Command::new("sh").args(["-c", line]).stdin(Stdio::null()).output().unwrap();
+    let (exit, out, err) = outcome(&pasted);
+    assert_eq!((exit, out.as_str()), (0, "ok\n"), "{line}: {err}");
+    assert_eq!(run(&["pop", "1", "--endpoints", &endpoint]).1, "5\n");
 }
 
 fn bench(cluster: &Cluster, history: &Path, further: &[&str]) -> Command {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
-use crate::client::{Client, Endpoint};
+use crate::client::{Client, ClientOptions, Endpoint};
 
 /// The dev cluster's endpoints: those of `ftqueue cluster` with its defaults.
 pub(crate) const DEV_CLUSTER: &str = "127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003";
@@ -38,7 +38,7 @@ pub(crate) struct ConnectionArguments {
 impl ConnectionArguments {
     /// A client of that cluster.
     pub(crate) fn client(&self) -> Client {
-        Client::new(self.endpoints.clone(), self.timeout)
+        Client::new(self.endpoints.clone(), ClientOptions::default().timeout(self.timeout))
     }
 }
 

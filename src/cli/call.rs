@@ -6,10 +6,11 @@ use clap::{Args, Subcommand};
 
 use super::arguments::{ConnectionArguments, OutputArguments};
 use super::exit::Exit;
+use super::paste::{quoted, typed};
 use super::record::CallRecord;
-use crate::client::{Called, Client, Failure, FailureCause, Outcome, code_name};
+use crate::client::{Called, Client, Endpoint, Failure, FailureCause, Outcome, code_name};
 use crate::history::op_name;
-use crate::queue::{Action, Answer, QueueId};
+use crate::queue::{Action, Answer, QueueId, RequestName};
 
 /// What is asked of the queues, with further arguments: those of the command line, none at the shell's prompt.
 #[derive(Subcommand, Debug)]
@@ -24,6 +25,8 @@ Examples:
         #[arg(allow_negative_numbers = true)]
         label: i64,
         #[command(flatten)]
+        name: NameArguments,
+        #[command(flatten)]
         further: Further,
     },
 
@@ -37,6 +40,8 @@ Example:
         /// The queue's id
         #[arg(value_name = "ID", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(1..))]
         queue: QueueId,
+        #[command(flatten)]
+        name: NameArguments,
         #[command(flatten)]
         further: Further,
     },
@@ -55,12 +60,18 @@ Example:
 
     /// Append items at the tail of a queue
     #[command(after_help = "\
-Each item is a call of its own; the first that fails ends the command. A push whose outcome is \
-unknown is not sent again: the exit code is 5 then.
+Each item is a call of its own; the first that fails ends the command. Each is tried until --timeout, at \
+all endpoints, and counts once. Where its outcome is still unknown then, the exit code is 5, and the line \
+is printed that repeats it and what comes after it.
+
+Scripts that want to repeat by themselves give the name: a client of their own, which nobody else is, and \
+numbers from 1. Further items of a push have the numbers after its own. A named push that reaches no \
+replica is of unknown outcome, too: an earlier try may have been executed.
 
 Examples:
   ftqueue push 1 17
-  ftqueue push 1 -5 0 5 --json")]
+  ftqueue push 1 -5 0 5 --json
+  until ftqueue push 1 17 --client nightly-2026-07-01 --number 1 || [ $? != 5 ]; do sleep 1; done")]
     Push {
         /// The queue's id
         #[arg(value_name = "ID", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(1..))]
@@ -69,12 +80,15 @@ Examples:
         #[arg(value_name = "ITEM", required = true, allow_negative_numbers = true)]
         items: Vec<i64>,
         #[command(flatten)]
+        name: NameArguments,
+        #[command(flatten)]
         further: Further,
     },
 
     /// Remove the item at the head of a queue and print it, or (empty)
     #[command(after_help = "\
-A pop whose outcome is unknown is not sent again: the exit code is 5 then.
+It is tried until --timeout, at all endpoints, and counts once. Where its outcome is still unknown then, \
+the exit code is 5, and the line is printed that repeats it: it gets the item that was removed, if one was.
 
 Examples:
   ftqueue pop 1
@@ -83,6 +97,8 @@ Examples:
         /// The queue's id
         #[arg(value_name = "ID", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(1..))]
         queue: QueueId,
+        #[command(flatten)]
+        name: NameArguments,
         #[command(flatten)]
         further: Further,
     },
@@ -113,7 +129,23 @@ Example:
 }
 
 impl<Further: Args> Call<Further> {
-    /// The operations to execute, in order.
+    /// The operations to execute, in order, and their names where the caller gives them.
+    pub(crate) fn requests(&self) -> Vec<(Action, Option<RequestName>)> {
+        let first = match self {
+            Self::Create { name, .. }
+            | Self::Destroy { name, .. }
+            | Self::Push { name, .. }
+            | Self::Pop { name, .. } => name.request(),
+            Self::Id { .. } | Self::Top { .. } | Self::Size { .. } => None,
+        };
+        let name = |after| {
+            let RequestName { client, number } = first.clone()?;
+            Some(RequestName { client, number: number.saturating_add(after) })
+        };
+        self.actions().into_iter().zip(0..).map(|(action, after)| (action, name(after))).collect()
+    }
+
+    /// The operations alone.
     pub(crate) fn actions(&self) -> Vec<Action> {
         match *self {
             Self::Create { label, .. } => vec![Action::Create { label }],
@@ -141,6 +173,37 @@ impl<Further: Args> Call<Further> {
     }
 }
 
+/// The name of a request.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct NameArguments {
+    /// Who makes the request, 1 to 64 bytes, nobody else: to repeat it, or a script's own; it is executed once under
+    /// its name, however often it is made
+    #[arg(long, value_name = "NAME", requires = "number", value_parser = client_name)]
+    client: Option<Box<str>>,
+
+    /// The request's number: 1 for the client's first, rising with each
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "client",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    number: Option<u64>,
+}
+
+impl NameArguments {
+    fn request(&self) -> Option<RequestName> {
+        let (client, number) = (self.client.clone()?, self.number?);
+        Some(RequestName { client, number })
+    }
+}
+
+fn client_name(text: &str) -> Result<Box<str>, String> {
+    let name = RequestName { client: text.into(), number: 1 };
+    let expected = || format!("expected 1 to {} bytes", RequestName::MAX_CLIENT_BYTES);
+    if name.is_valid() { Ok(name.client) } else { Err(expected()) }
+}
+
 /// What the command line says besides.
 #[derive(Args, Debug)]
 pub(crate) struct CallArguments {
@@ -156,24 +219,36 @@ pub(crate) struct CallArguments {
 /// When its output cannot be written.
 pub(crate) async fn run(call: Call<CallArguments>) -> io::Result<Exit> {
     let CallArguments { connection, output } = call.further();
-    let mut client = connection.client();
+    let client = connection.client();
     let (out, err) = (&mut io::stdout(), &mut io::stderr());
     if output.json {
-        call_for_machines(&call.actions(), &mut client, out).await
+        call_for_machines(&call.requests(), &client, out).await
     } else {
-        call_for_people(&call.actions(), &mut client, out, err).await
+        let line = |words: &str| line_to_paste(words, &connection.endpoints);
+        call_for_people(&call.requests(), &client, line, out, err).await
+    }
+}
+
+/// Has one operation executed, under its name where it has one, else under the client's next.
+pub(crate) async fn execute(
+    (action, name): &(Action, Option<RequestName>),
+    client: &Client,
+) -> Called {
+    match name {
+        Some(name) => client.call_as(*action, name.clone()).await,
+        None => client.call(*action).await,
     }
 }
 
 /// One object a line for each call, whatever came of it.
 async fn call_for_machines(
-    actions: &[Action],
-    client: &mut Client,
+    requests: &[(Action, Option<RequestName>)],
+    client: &Client,
     out: &mut impl Write,
 ) -> io::Result<Exit> {
-    for &action in actions {
-        let called = client.call(action).await;
-        writeln!(out, "{}", serde_json::to_string(&CallRecord::new(action, &called))?)?;
+    for request in requests {
+        let called = execute(request, client).await;
+        writeln!(out, "{}", serde_json::to_string(&CallRecord::new(request.0, &called))?)?;
         if let Err(failure) = &called.result {
             return Ok(Exit::of_failure(failure));
         }
@@ -181,22 +256,35 @@ async fn call_for_machines(
     Ok(Exit::Ok)
 }
 
-/// The value alone, so that it can be used by another command; what went wrong goes to `err`.
+/// The value alone, so that it can be used by another command; what went wrong goes to `err`. `line` makes a whole
+/// command of a command's words.
 async fn call_for_people(
-    actions: &[Action],
-    client: &mut Client,
+    requests: &[(Action, Option<RequestName>)],
+    client: &Client,
+    line: impl Fn(&str) -> String,
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<Exit> {
     let mut last = None;
-    for (done, &action) in actions.iter().enumerate() {
-        let called = client.call(action).await;
+    for (done, request) in requests.iter().enumerate() {
+        let called = execute(request, client).await;
         match &called.result {
-            Ok(answered) => last = Some(answered.answer),
+            Ok(answered) => {
+                if answered.duplicate {
+                    writeln!(
+                        err,
+                        "duplicate: it was executed by an earlier try, as answered then"
+                    )?;
+                }
+                last = Some(answered.answer);
+            }
             Err(failure) => {
-                writeln!(err, "{}", failure_for_people(action, &called, failure))?;
-                if actions.len() > 1 {
-                    writeln!(err, "  before   {done} of {} were done", actions.len())?;
+                writeln!(err, "{}", failure_for_people(request.0, &called, failure))?;
+                if requests.len() > 1 {
+                    writeln!(err, "  before   {done} of {} were done", requests.len())?;
+                }
+                if let Some(words) = words_to_repeat(&requests[done..], &called) {
+                    writeln!(err, "  repeat   {}", line(&words))?;
                 }
                 return Ok(Exit::of_failure(failure));
             }
@@ -206,6 +294,45 @@ async fn call_for_people(
         writeln!(out, "{}", answer_for_people(answer))?;
     }
     Ok(Exit::Ok)
+}
+
+/// The words that repeat a call of unknown outcome by its name, and what was to come after it under the numbers after
+/// its own; nothing where there is nothing to repeat, or no use in it.
+pub(crate) fn words_to_repeat(
+    requests: &[(Action, Option<RequestName>)],
+    called: &Called,
+) -> Option<String> {
+    let (Some(RequestName { client, number }), Err(failure)) = (&called.request, &called.result)
+    else {
+        return None;
+    };
+    if failure.outcome != Outcome::Unknown || failure.is_forgotten() {
+        return None;
+    }
+    let items: String = requests
+        .iter()
+        .filter_map(|(action, _)| match action {
+            Action::Push { item, .. } => Some(format!(" {item}")),
+            _ => None,
+        })
+        .collect();
+    let arguments = match requests.first()?.0 {
+        Action::Create { label } | Action::Id { label } => label.to_string(),
+        Action::Push { queue, .. } => format!("{queue}{items}"),
+        Action::Destroy { queue }
+        | Action::Pop { queue }
+        | Action::Top { queue }
+        | Action::Size { queue } => queue.to_string(),
+    };
+    let (op, client) = (op_name(requests.first()?.0), quoted(client));
+    Some(format!("{op} {arguments} --client {client} --number {number}"))
+}
+
+/// The line that runs this program with these words, at these endpoints.
+pub(crate) fn line_to_paste(words: &str, endpoints: &[Endpoint]) -> String {
+    let program = std::env::current_exe().map_or_else(|_| "ftqueue".to_owned(), |it| typed(&it));
+    let endpoints: Vec<_> = endpoints.iter().map(Endpoint::as_str).collect();
+    format!("{program} {words} --endpoints {}", quoted(&endpoints.join(",")))
 }
 
 /// An answer's value.
@@ -228,16 +355,20 @@ pub(crate) fn failure_for_people(action: Action, called: &Called, failure: &Fail
     let from = match cause {
         FailureCause::Replica => format!(", from {endpoint}"),
         FailureCause::NoAnswer | FailureCause::ConnectionLost => format!(", {endpoint} was called"),
-        FailureCause::NotConnected => String::new(),
+        FailureCause::NotConnected | FailureCause::NotSent => String::new(),
     };
     let outcome = match outcome {
         Outcome::Executed { sequence } => {
             format!("executed, changed nothing; its sequence is {sequence}")
         }
         Outcome::NotExecuted => "not executed".to_owned(),
-        Outcome::Unknown => {
-            "unknown: it may have been executed, or may be still; it was not sent again".to_owned()
+        Outcome::Unknown if failure.is_forgotten() => {
+            "unknown: the replicas do not remember the request any more; see what the queue holds".to_owned()
         }
+        Outcome::Unknown if called.request.is_some() => {
+            "unknown: it may have been executed, or may be still; repeated by its name it counts once".to_owned()
+        }
+        Outcome::Unknown => "unknown; it changes nothing".to_owned(),
     };
     let hint = match cause {
         FailureCause::NotConnected => {
@@ -257,20 +388,36 @@ mod tests {
 
     const CREATE: Action = Action::Create { label: 7 };
 
-    async fn people(client: &mut Client, actions: &[Action]) -> (Exit, String, String) {
+    fn unnamed(actions: &[Action]) -> Vec<(Action, Option<RequestName>)> {
+        actions.iter().map(|&action| (action, None)).collect()
+    }
+
+    async fn people(client: &Client, actions: &[Action]) -> (Exit, String, String) {
+        people_by_name(client, &unnamed(actions)).await
+    }
+
+    async fn people_by_name(
+        client: &Client,
+        requests: &[(Action, Option<RequestName>)],
+    ) -> (Exit, String, String) {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let exit = call_for_people(actions, client, &mut out, &mut err).await.unwrap();
+        let line = |words: &str| format!("ftqueue {words}");
+        let exit = call_for_people(requests, client, line, &mut out, &mut err).await.unwrap();
         (exit, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
     }
 
+    fn calling(endpoint: &Endpoint, timeout: Duration) -> Client {
+        ConnectionArguments { endpoints: vec![endpoint.clone()], timeout }.client()
+    }
+
     fn client(replica: &TestReplica) -> Client {
-        Client::new(vec![replica.endpoint.clone()], Duration::from_millis(500))
+        calling(&replica.endpoint, Duration::from_millis(500))
     }
 
     #[tokio::test]
     async fn people_see_the_value_alone() {
         let replica = TestReplica::start(&Queues::default(), Behaviour::Serve).await;
-        let mut client = client(&replica);
+        let client = client(&replica);
         let push = [-5, 0].map(|item| Action::Push { queue: 1, item });
         let cases: [(&[Action], &str); 9] = [
             (&[Action::Id { label: 7 }], "-1\n"),
@@ -284,7 +431,7 @@ mod tests {
             (&[Action::Destroy { queue: 1 }], "ok\n"),
         ];
         for (actions, expected) in cases {
-            let (exit, out, err) = people(&mut client, actions).await;
+            let (exit, out, err) = people(&client, actions).await;
             assert_eq!((exit, out.as_str(), err.as_str()), (Exit::Ok, expected, ""), "{actions:?}");
         }
     }
@@ -293,7 +440,7 @@ mod tests {
     async fn people_see_why_a_call_failed_and_what_became_of_it() {
         let replica = TestReplica::start(&Queues::default(), Behaviour::Serve).await;
         let push = [1, 2].map(|item| Action::Push { queue: 9, item });
-        let (exit, out, err) = people(&mut client(&replica), &push).await;
+        let (exit, out, err) = people(&client(&replica), &push).await;
         let endpoint = &replica.endpoint;
         let expected = format!(
             "push failed: no queue has id 9\n  \
@@ -307,15 +454,52 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_outcome_and_an_unreachable_cluster_have_exit_codes_of_their_own() {
         let replica = TestReplica::start(&Queues::default(), Behaviour::Hang).await;
-        let (exit, out, err) = people(&mut client(&replica), &[CREATE]).await;
+        let (exit, out, err) = people(&client(&replica), &[CREATE]).await;
         assert_eq!((exit, out.as_str()), (Exit::Unknown, ""));
         assert!(err.contains("outcome  unknown: it may have been executed"), "{err}");
 
         let nobody = Nobody::new();
-        let mut client = Client::new(vec![nobody.endpoint.clone()], Duration::from_secs(5));
-        let (exit, out, err) = people(&mut client, &[CREATE]).await;
+        let client = calling(&nobody.endpoint, Duration::from_millis(100));
+        let (exit, out, err) = people(&client, &[CREATE]).await;
         assert_eq!((exit, out.as_str()), (Exit::Unreachable, ""));
         assert!(err.contains("outcome  not executed\n  try      `ftqueue cluster`"), "{err}");
+    }
+
+    #[tokio::test]
+    async fn a_call_of_unknown_outcome_is_repeated_by_the_line_that_is_printed() {
+        let queues = Queues::default();
+        let serving = TestReplica::start(&queues, Behaviour::Serve).await;
+        let hangs_then =
+            TestReplica::start_with(&queues, Behaviour::Serve, 1, Behaviour::Hang).await;
+        people(&client(&serving), &[CREATE]).await;
+        let name = |number| RequestName { client: "it's me".into(), number };
+        let push = [(4, 7), (5, 8), (6, -9)]
+            .map(|(number, item)| (Action::Push { queue: 1, item }, Some(name(number))));
+        let (exit, out, err) = people_by_name(&client(&hangs_then), &push).await;
+        assert_eq!((exit, out.as_str()), (Exit::Unknown, ""));
+        assert!(err.contains("  before   1 of 3 were done\n"), "{err}");
+        let line = r"  repeat   ftqueue push 1 8 -9 --client 'it'\''s me' --number 5";
+        assert_eq!(err.lines().last(), Some(line), "{err}");
+
+        let (exit, out, err) = people_by_name(&client(&serving), &push).await;
+        assert_eq!((exit, out.as_str()), (Exit::Ok, "ok\n"));
+        assert_eq!(err.lines().count(), 2, "{err}");
+        assert!(err.lines().all(|line| line.starts_with("duplicate: ")), "{err}");
+        assert_eq!(queues.items(), [7, 8, -9]);
+    }
+
+    #[tokio::test]
+    async fn a_forgotten_request_is_told_from_others() {
+        let forgets = Behaviour::Refuse {
+            code: tonic::Code::FailedPrecondition,
+            reason: "REQUEST_FORGOTTEN",
+        };
+        let replica = TestReplica::start(&Queues::default(), forgets).await;
+        let named = (CREATE, Some(RequestName { client: "me".into(), number: 2 }));
+        let (exit, _, err) = people_by_name(&client(&replica), &[named]).await;
+        assert_eq!(exit, Exit::Unknown);
+        assert!(err.contains("outcome  unknown: the replicas do not remember"), "{err}");
+        assert!(!err.contains("repeat "), "{err}");
     }
 
     #[tokio::test]
@@ -324,7 +508,8 @@ mod tests {
         let pop = |queue| Action::Pop { queue };
         let mut out = Vec::new();
         let actions = [CREATE, pop(1), pop(2), pop(1)];
-        let exit = call_for_machines(&actions, &mut client(&replica), &mut out).await.unwrap();
+        let exit =
+            call_for_machines(&unnamed(&actions), &client(&replica), &mut out).await.unwrap();
         assert_eq!(exit, Exit::Refused);
         let out = String::from_utf8(out).unwrap();
         let lines: Vec<serde_json::Value> =

@@ -10,6 +10,7 @@ mod exit;
 mod health;
 mod inspect;
 mod members;
+mod paste;
 mod record;
 mod secret;
 mod serve;
@@ -47,7 +48,8 @@ Try it:
   ftqueue pop 1                    17
   ftqueue shell                    the same calls at a prompt
 
-Every flag may be given as an environment variable instead: `ftqueue COMMAND --help` names them.
+Every flag but a request's name may be given as an environment variable instead: `ftqueue COMMAND \
+--help` names them.
 
 {EXIT_CODES}"
     )

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::client::{Answered, Called, Failure, Outcome, code_name};
 use crate::history::{Arguments, ErrorRecord, ResultRecord, op_name};
-use crate::queue::Action;
+use crate::queue::{Action, RequestName};
 
 /// What `--json` prints of a call.
 #[derive(Serialize)]
@@ -14,11 +14,16 @@ pub(crate) struct CallRecord<'a> {
     op: &'static str,
     arguments: Arguments,
     #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<NameRecord<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<ResultRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<FailureRecord<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sequence: Option<u64>,
+    /// Of what has a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicate: Option<bool>,
     endpoint: &'a str,
 }
 
@@ -28,6 +33,10 @@ impl<'a> CallRecord<'a> {
         Self {
             op: op_name(action),
             arguments: action.into(),
+            request: called
+                .request
+                .as_ref()
+                .map(|RequestName { client, number }| NameRecord { client, number: *number }),
             result: called.result.as_ref().ok().map(|answered| answered.answer.into()),
             error: called.result.as_ref().err().map(|failure| FailureRecord {
                 error: error(failure),
@@ -35,6 +44,12 @@ impl<'a> CallRecord<'a> {
                 metadata: &failure.metadata,
             }),
             sequence: sequence(&called.result),
+            duplicate: called
+                .result
+                .as_ref()
+                .ok()
+                .map(|answered| answered.duplicate)
+                .filter(|_| called.request.is_some()),
             endpoint: called.endpoint.as_str(),
         }
     }
@@ -47,6 +62,13 @@ pub(crate) fn sequence(result: &Result<Answered, Failure>) -> Option<u64> {
         Err(Failure { outcome: Outcome::Executed { sequence }, .. }) => Some(*sequence),
         Err(_) => None,
     }
+}
+
+/// A request's name.
+#[derive(Serialize)]
+struct NameRecord<'a> {
+    client: &'a str,
+    number: u64,
 }
 
 /// All that is known of a failure.
@@ -73,7 +95,7 @@ mod tests {
     use crate::queue::Answer;
 
     fn json(action: Action, result: Result<Answered, Failure>) -> String {
-        let called = Called { endpoint: "127.0.0.1:7001".parse().unwrap(), result };
+        let called = Called { endpoint: "127.0.0.1:7001".parse().unwrap(), request: None, result };
         serde_json::to_string(&CallRecord::new(action, &called)).unwrap()
     }
 
@@ -126,6 +148,24 @@ mod tests {
             let expected = format!("{{{expected},\"sequence\":9,\"endpoint\":\"127.0.0.1:7001\"}}");
             assert_eq!(json(action, Ok(answered)), expected);
         }
+    }
+
+    #[test]
+    fn a_request_has_its_name_and_its_answer_says_whether_it_is_a_duplicate() {
+        let request = Some(RequestName { client: "me".into(), number: 7 });
+        let answered = Answered { answer: Answer::Pushed, sequence: 9, duplicate: true };
+        let endpoint = "127.0.0.1:7001".parse().unwrap();
+        let mut called = Called { endpoint, request, result: Ok(answered) };
+        let push = Action::Push { queue: 1, item: -5 };
+        let text = |called: &Called| serde_json::to_string(&CallRecord::new(push, called)).unwrap();
+        let expected = "{\"op\":\"push\",\"arguments\":{\"queue_id\":1,\"item\":-5},\
+            \"request\":{\"client\":\"me\",\"number\":7},\"result\":{},\"sequence\":9,\"duplicate\":true,\
+            \"endpoint\":\"127.0.0.1:7001\"}";
+        assert_eq!(text(&called), expected);
+        called.result = Err(Failure::no_answer());
+        let failed = text(&called);
+        assert!(failed.contains(r#""request":{"client":"me","number":7},"error""#), "{failed}");
+        assert!(!failed.contains("duplicate"), "{failed}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use clap::CommandFactory as _;
 
 use super::*;
-use crate::queue::Action;
+use crate::queue::{Action, RequestName};
 
 /// Every command that a user sees.
 fn commands() -> Vec<clap::Command> {
@@ -21,7 +21,8 @@ fn every_flag_is_an_environment_variable() {
     for command in commands() {
         for flag in command.get_opts().filter(|flag| !flag.is_hide_set()) {
             let name = format!("{} --{}", command.get_name(), flag.get_long().unwrap_or_default());
-            if ["help", "version"].contains(&flag.get_id().as_str()) {
+            // A request's name is no setting: left in the environment it would make every call the same request.
+            if ["help", "version", "client", "number"].contains(&flag.get_id().as_str()) {
                 continue;
             }
             let variable = flag.get_env().unwrap_or_else(|| panic!("{name} has no variable"));
@@ -52,7 +53,7 @@ fn the_exit_codes_are_in_the_help() {
 }
 
 #[test]
-fn negative_labels_and_items_are_arguments() {
+fn labels_items_and_names_are_arguments() {
     let parsed = |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.command);
     for (line, expected) in [
         ("ftqueue create -7", vec![Action::Create { label: -7 }]),
@@ -65,9 +66,23 @@ fn negative_labels_and_items_are_arguments() {
         let Ok(Command::Call(call)) = parsed(line) else { panic!("{line}") };
         assert_eq!(call.actions(), expected);
     }
-    for wrong in
-        ["ftqueue pop -1", "ftqueue pop 0", "ftqueue push 1", "ftqueue create 9223372036854775808"]
-    {
+    let named = parsed("ftqueue push 1 -5 5 --client me --number 7");
+    let Ok(Command::Call(call)) = named else { panic!("{named:?}") };
+    let named = |item, number| {
+        let name = RequestName { client: "me".into(), number };
+        (Action::Push { queue: 1, item }, Some(name))
+    };
+    assert_eq!(call.requests(), [named(-5, 7), named(5, 8)]);
+    for wrong in [
+        "ftqueue pop -1",
+        "ftqueue pop 0",
+        "ftqueue push 1",
+        "ftqueue create 9223372036854775808",
+        "ftqueue pop 1 --client me",
+        "ftqueue pop 1 --number 1",
+        "ftqueue pop 1 --client me --number 0",
+        "ftqueue size 1 --client me --number 1",
+    ] {
         let error = parsed(wrong).map(drop).unwrap_err();
         assert_eq!(error.exit_code(), i32::from(Exit::Usage.code()), "{wrong}");
     }

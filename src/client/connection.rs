@@ -9,10 +9,10 @@ use super::failure::deepest;
 use super::{Answered, Endpoint, Failure};
 use crate::proto::ft_queue_client::FtQueueClient;
 use crate::proto::{
-    QCreateRequest, QDestroyRequest, QIdRequest, QPopRequest, QPushRequest, QSizeRequest,
+    self, QCreateRequest, QDestroyRequest, QIdRequest, QPopRequest, QPushRequest, QSizeRequest,
     QTopRequest,
 };
-use crate::queue::{Action, Answer, QueueId};
+use crate::queue::{Action, Answer, QueueId, RequestName};
 
 /// A connection to a replica. Clones share it; it comes back by itself when it was lost.
 #[derive(Clone)]
@@ -39,31 +39,42 @@ impl Connection {
         Ok(Self { service: FtQueueClient::new(channel) })
     }
 
-    /// Sends one call, once, and waits for its answer for at most `patience`, of which the replica is told.
+    /// Sends one call, once, and waits for its answer for at most `patience`, of which the replica is told. Under
+    /// `request`, where there is one and the action changes state: reads have no name.
     ///
     /// # Errors
     /// A failure; its outcome says what is known of the operation.
     pub(crate) async fn call(
         &mut self,
         action: Action,
+        request: Option<&RequestName>,
         patience: Duration,
     ) -> Result<Answered, Failure> {
-        match tokio::time::timeout(patience, self.exchange(action, patience)).await {
+        match tokio::time::timeout(patience, self.exchange(action, request, patience)).await {
             Ok(result) => result.and_then(sensible),
             Err(_) => Err(Failure::no_answer()),
         }
     }
 
-    async fn exchange(&mut self, action: Action, patience: Duration) -> Result<Answered, Failure> {
+    async fn exchange(
+        &mut self,
+        action: Action,
+        request: Option<&RequestName>,
+        patience: Duration,
+    ) -> Result<Answered, Failure> {
         let service = &mut self.service;
+        let request = request.map(|name| proto::RequestName {
+            client: name.client.to_string(),
+            number: name.number,
+        });
         let (answer, sequence, duplicate) = match action {
             Action::Create { label } => {
-                let request = QCreateRequest { label, request: None };
+                let request = QCreateRequest { label, request };
                 let response = body(service.q_create(within(patience, request)).await)?;
                 (Answer::Queue(response.queue_id), response.sequence, response.duplicate)
             }
             Action::Destroy { queue } => {
-                let request = QDestroyRequest { queue_id: queue, request: None };
+                let request = QDestroyRequest { queue_id: queue, request };
                 let response = body(service.q_destroy(within(patience, request)).await)?;
                 (Answer::Destroyed, response.sequence, response.duplicate)
             }
@@ -72,12 +83,12 @@ impl Connection {
                 (Answer::Label(labelled(response.queue_id)), response.sequence, false)
             }
             Action::Push { queue, item } => {
-                let request = QPushRequest { queue_id: queue, item, request: None };
+                let request = QPushRequest { queue_id: queue, item, request };
                 let response = body(service.q_push(within(patience, request)).await)?;
                 (Answer::Pushed, response.sequence, response.duplicate)
             }
             Action::Pop { queue } => {
-                let request = QPopRequest { queue_id: queue, request: None };
+                let request = QPopRequest { queue_id: queue, request };
                 let response = body(service.q_pop(within(patience, request)).await)?;
                 (item(response.item, response.empty)?, response.sequence, response.duplicate)
             }

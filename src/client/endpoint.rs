@@ -1,14 +1,15 @@
 //! Where a replica is called.
 
+use std::error::Error;
 use std::fmt;
-use std::net::SocketAddrV4;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::str::FromStr;
 
 use tonic::transport::Uri;
 
-/// A replica's gRPC address, `HOST:PORT`.
+/// A replica's gRPC address, `HOST:PORT`: made of text by [`str::parse`], or of a socket's address.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Endpoint {
+pub struct Endpoint {
     host_and_port: String,
 }
 
@@ -19,17 +20,30 @@ impl Endpoint {
     }
 
     /// `HOST:PORT`.
-    pub(crate) fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.host_and_port
     }
 }
 
-impl FromStr for Endpoint {
-    type Err = String;
+/// Text that is no [`Endpoint`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct InvalidEndpoint {
+    text: String,
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let expected =
-            || format!("`{text}` is not HOST:PORT, such as 127.0.0.1:7001 or [::1]:7001");
+impl fmt::Display for InvalidEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is not HOST:PORT, such as 127.0.0.1:7001 or [::1]:7001", self.text)
+    }
+}
+
+impl Error for InvalidEndpoint {}
+
+impl FromStr for Endpoint {
+    type Err = InvalidEndpoint;
+
+    fn from_str(text: &str) -> Result<Self, InvalidEndpoint> {
+        let expected = || InvalidEndpoint { text: text.to_owned() };
         let uri: Uri = format!("http://{text}").parse().map_err(|_| expected())?;
         let authority = uri.authority().ok_or_else(expected)?;
         let port_is_good = authority.port_u16().is_some_and(|port| port > 0);
@@ -44,9 +58,15 @@ impl FromStr for Endpoint {
     }
 }
 
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        Self { host_and_port: address.to_string() }
+    }
+}
+
 impl From<SocketAddrV4> for Endpoint {
     fn from(address: SocketAddrV4) -> Self {
-        Self { host_and_port: address.to_string() }
+        SocketAddr::from(address).into()
     }
 }
 

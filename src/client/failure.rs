@@ -10,7 +10,7 @@ use crate::queue::Action;
 
 /// What is known of an operation whose call failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// It was executed at this place in the order of all operations, and changed nothing.
     Executed {
         /// The place, from 1.
@@ -23,8 +23,8 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    /// The word for machines.
-    pub(crate) fn name(self) -> &'static str {
+    /// The word for machines: `executed`, `not_executed` or `unknown`.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Executed { .. } => "executed",
             Self::NotExecuted => "not_executed",
@@ -44,6 +44,8 @@ pub(crate) enum FailureCause {
     ConnectionLost,
     /// This side: there was no connection to send the call on.
     NotConnected,
+    /// This side: the time was up before the call's turn came to be sent.
+    NotSent,
 }
 
 /// A call that failed.
@@ -53,8 +55,8 @@ pub(crate) struct Failure {
     pub cause: FailureCause,
     /// The gRPC code.
     pub code: Code,
-    /// The stable reason: the replica's, or `NOT_CONNECTED`, `CONNECTION_LOST`, `NO_ANSWER`, `BAD_ANSWER` of this
-    /// side; the code's name where the replica gave none.
+    /// The stable reason: the replica's, or `NOT_CONNECTED`, `CONNECTION_LOST`, `NO_ANSWER`, `NOT_SENT`, `BAD_ANSWER`
+    /// of this side; the code's name where the replica gave none.
     pub reason: String,
     /// For people.
     pub message: String,
@@ -70,6 +72,12 @@ impl Failure {
         Self::of_this_side(FailureCause::NotConnected, Code::Unavailable, "NOT_CONNECTED", message)
     }
 
+    /// The time was up before the call could be sent.
+    pub(crate) fn not_sent() -> Self {
+        let message = "the time was up before the call could be sent".to_owned();
+        Self::of_this_side(FailureCause::NotSent, Code::DeadlineExceeded, "NOT_SENT", message)
+    }
+
     /// No answer came in time.
     pub(crate) fn no_answer() -> Self {
         let message = "no answer came in time".to_owned();
@@ -83,7 +91,7 @@ impl Failure {
 
     fn of_this_side(cause: FailureCause, code: Code, reason: &str, message: String) -> Self {
         let outcome = match cause {
-            FailureCause::NotConnected => Outcome::NotExecuted,
+            FailureCause::NotConnected | FailureCause::NotSent => Outcome::NotExecuted,
             _ => Outcome::Unknown,
         };
         Self { cause, code, reason: reason.to_owned(), message, metadata: BTreeMap::new(), outcome }
@@ -124,18 +132,42 @@ impl Failure {
         }
     }
 
-    /// Whether the operation may be tried again: at another replica, or here a little later.
-    pub(crate) fn allows_retry(&self, action: Action) -> bool {
-        match self.outcome {
-            Outcome::Executed { .. } => false,
-            Outcome::NotExecuted => self.code == Code::Unavailable,
-            Outcome::Unknown => {
-                !changes_state(action)
-                    && matches!(self.code, Code::Unavailable | Code::DeadlineExceeded)
+    /// Whether another try may come to more, at another replica or here a little later. It does no harm: what changes
+    /// state has a name, and is executed once under it.
+    pub(crate) fn allows_retry(&self) -> bool {
+        match self.code {
+            _ if matches!(self.outcome, Outcome::Executed { .. }) || self.is_forgotten() => false,
+            // Nobody here cancels a call: the other end's timer, or a proxy, ended it unanswered.
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => true,
+            // These are one replica's troubles, and pass. QUEUES_FULL and ITEMS_FULL are all replicas'.
+            Code::ResourceExhausted => {
+                matches!(self.reason.as_str(), "OVERLOADED" | "STORAGE_FULL")
             }
+            _ => false,
         }
     }
+
+    /// Whether the replicas do not know any more whether a request of this name was executed.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.cause == FailureCause::Replica && self.reason == REQUEST_FORGOTTEN
+    }
+
+    /// The same, where an earlier try of the request may have been executed: that this one was not says nothing of
+    /// that one. But a request that breaks the rules breaks them at each try, and a name that stands for another
+    /// operation never stands for this one.
+    pub(crate) fn after_unknown(mut self) -> Self {
+        if self.outcome == Outcome::NotExecuted && self.code != Code::InvalidArgument {
+            self.outcome = Outcome::Unknown;
+            if let Some(said) = self.metadata.get_mut("outcome") {
+                Outcome::Unknown.name().clone_into(said);
+            }
+        }
+        self
+    }
 }
+
+/// The reason of a refusal: the request's number is one of which the replicas know nothing any more.
+const REQUEST_FORGOTTEN: &str = "REQUEST_FORGOTTEN";
 
 /// Whether executing the action twice differs from executing it once.
 pub(crate) fn changes_state(action: Action) -> bool {
@@ -152,6 +184,8 @@ pub(crate) fn changes_state(action: Action) -> bool {
 fn outcome(code: Code, reason: &str, metadata: &BTreeMap<String, String>) -> Outcome {
     let sequence = metadata.get("sequence").and_then(|text| text.parse().ok());
     match (sequence, metadata.get("outcome").map(String::as_str)) {
+        // Its place in the order is that of the refusal: what became of the request is the question.
+        _ if reason == REQUEST_FORGOTTEN => Outcome::Unknown,
         (Some(sequence), _) => Outcome::Executed { sequence },
         (None, Some("not_executed")) => Outcome::NotExecuted,
         (None, Some(_)) => Outcome::Unknown,
@@ -258,19 +292,51 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_been_executed_is_repeated_only_if_it_changes_nothing() {
-        let push = Action::Push { queue: 1, item: 1 };
-        let size = Action::Size { queue: 1 };
-        let unknown = refusal(Code::Unavailable, "NO_VIEW", &[("outcome", "unknown")]);
-        assert!(!unknown.allows_retry(push));
-        assert!(unknown.allows_retry(size));
-        let unsent = refusal(Code::Unavailable, "NO_VIEW", &[("outcome", "not_executed")]);
-        assert!(unsent.allows_retry(push));
-        assert!(!Failure::no_answer().allows_retry(push));
-        assert!(Failure::not_connected(String::new()).allows_retry(push));
-        assert!(
-            !refusal(Code::NotFound, "QUEUE_NOT_FOUND", &[("sequence", "1")]).allows_retry(size)
-        );
-        assert!(!refusal(Code::InvalidArgument, "BAD", &[]).allows_retry(size));
+    fn what_passes_is_tried_again_and_a_verdict_is_not() {
+        let passes = [
+            refusal(Code::Unavailable, "NO_VIEW", &[("outcome", "unknown")]),
+            refusal(Code::Unavailable, "NO_VIEW", &[("outcome", "not_executed")]),
+            refusal(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", &[("outcome", "unknown")]),
+            refusal(Code::ResourceExhausted, "OVERLOADED", &[("outcome", "not_executed")]),
+            refusal(Code::ResourceExhausted, "STORAGE_FULL", &[("outcome", "not_executed")]),
+            Failure::from_status(&Status::cancelled("Timeout expired")),
+            Failure::no_answer(),
+            Failure::not_connected(String::new()),
+        ];
+        let verdicts = [
+            refusal(Code::NotFound, "QUEUE_NOT_FOUND", &[("sequence", "1")]),
+            refusal(Code::ResourceExhausted, "QUEUES_FULL", &[("sequence", "1")]),
+            refusal(Code::ResourceExhausted, "ITEMS_FULL", &[("sequence", "1")]),
+            refusal(Code::InvalidArgument, "REQUEST_REUSED", &[("outcome", "not_executed")]),
+            refusal(Code::Unimplemented, "METHOD_UNKNOWN", &[("outcome", "not_executed")]),
+            refusal(Code::Unavailable, REQUEST_FORGOTTEN, &[("outcome", "unknown")]),
+            Failure::bad_answer("?"),
+        ];
+        assert!(passes.iter().all(Failure::allows_retry), "{passes:?}");
+        assert!(!verdicts.iter().any(Failure::allows_retry), "{verdicts:?}");
+    }
+
+    #[test]
+    fn a_forgotten_request_is_unknown_whatever_the_refusals_place() {
+        let details = [("sequence", "9"), ("outcome", "not_executed")];
+        let forgotten = refusal(Code::FailedPrecondition, REQUEST_FORGOTTEN, &details);
+        assert!(forgotten.is_forgotten());
+        assert_eq!(forgotten.outcome, Outcome::Unknown);
+    }
+
+    #[test]
+    fn a_try_that_was_not_executed_says_nothing_of_the_one_before() {
+        let not_executed = [("outcome", "not_executed")];
+        let refused = refusal(Code::Unavailable, "NO_VIEW", &not_executed).after_unknown();
+        assert_eq!(refused.outcome, Outcome::Unknown);
+        assert_eq!(refused.metadata["outcome"], "unknown");
+        let unreached = Failure::not_connected(String::new()).after_unknown();
+        assert_eq!(unreached.outcome, Outcome::Unknown);
+        let reused =
+            refusal(Code::InvalidArgument, "REQUEST_REUSED", &not_executed).after_unknown();
+        assert_eq!(reused.outcome, Outcome::NotExecuted);
+        let executed =
+            refusal(Code::NotFound, "QUEUE_NOT_FOUND", &[("sequence", "3")]).after_unknown();
+        assert_eq!(executed.outcome, Outcome::Executed { sequence: 3 });
     }
 }

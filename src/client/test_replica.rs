@@ -2,7 +2,7 @@
 //! in which a replica can fail a caller.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::net::{TcpListener, TcpSocket};
@@ -17,10 +17,14 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::Endpoint;
 use crate::proto::ft_queue_server::{FtQueue, FtQueueServer};
 use crate::proto::*;
+use crate::queue::{Action, Answer};
 
 /// The queues that test replicas share, as those of a cluster do.
 #[derive(Clone, Default)]
 pub(crate) struct Queues(Arc<Mutex<State>>);
+
+/// What came of an executed operation: its answer, or that there is no such queue.
+type Executed = (u64, Result<Answer, i64>);
 
 #[derive(Default)]
 struct State {
@@ -28,6 +32,10 @@ struct State {
     next_id: i64,
     labels: BTreeMap<i64, i64>,
     items: BTreeMap<i64, VecDeque<i64>>,
+    /// What was executed under each name.
+    named: BTreeMap<(String, u64), (Action, Executed)>,
+    /// The names that came, in order, whatever became of them.
+    came: Vec<RequestName>,
 }
 
 impl Queues {
@@ -36,24 +44,80 @@ impl Queues {
         self.state().items.values().flatten().copied().collect()
     }
 
+    /// The clients and numbers of the requests that came, at any replica, in order.
+    pub(crate) fn came(&self) -> Vec<(String, u64)> {
+        self.state().came.iter().map(|name| (name.client.clone(), name.number)).collect()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }
+}
 
-    /// Executes something on one queue.
-    fn on_queue<T>(
-        &self,
-        queue: i64,
-        operation: impl FnOnce(&mut VecDeque<i64>) -> T,
-    ) -> Result<(T, u64), Status> {
-        let mut state = self.state();
-        state.sequence += 1;
-        let sequence = state.sequence;
-        match state.items.get_mut(&queue) {
-            Some(items) => Ok((operation(items), sequence)),
-            None => Err(not_found(queue, sequence)),
+impl State {
+    /// Executes, under one name once.
+    fn execute(&mut self, action: Action, name: Option<RequestName>) -> Result<Done, Status> {
+        let name = name.map(|name| (name.client, name.number));
+        if let Some((first, executed)) = name.as_ref().and_then(|name| self.named.get(name)) {
+            let metadata = [("outcome", "not_executed".to_owned())];
+            return if *first == action {
+                done(*executed, true)
+            } else {
+                let message = "the name is another operation's".to_owned();
+                Err(refusal(Code::InvalidArgument, "REQUEST_REUSED", message, metadata))
+            };
         }
+        self.sequence += 1;
+        let executed = (self.sequence, self.apply(action));
+        if let Some(name) = name {
+            self.named.insert(name, (action, executed));
+        }
+        done(executed, false)
     }
+
+    fn apply(&mut self, action: Action) -> Result<Answer, i64> {
+        let label = |queue: Option<&i64>| Answer::Label(queue.copied());
+        Ok(match action {
+            Action::Create { label } => {
+                let (labels, next_id) = (&mut self.labels, &mut self.next_id);
+                let queue = *labels.entry(label).or_insert_with(|| {
+                    *next_id += 1;
+                    *next_id
+                });
+                self.items.entry(queue).or_default();
+                Answer::Queue(queue)
+            }
+            Action::Destroy { queue } => {
+                self.items.remove(&queue).ok_or(queue)?;
+                self.labels.retain(|_, labelled| *labelled != queue);
+                Answer::Destroyed
+            }
+            Action::Id { label: of } => label(self.labels.get(&of)),
+            Action::Push { queue, item } => {
+                self.queue(queue)?.push_back(item);
+                Answer::Pushed
+            }
+            Action::Pop { queue } => Answer::Item(self.queue(queue)?.pop_front()),
+            Action::Top { queue } => Answer::Item(self.queue(queue)?.front().copied()),
+            Action::Size { queue } => Answer::Size(self.queue(queue)?.len() as u64),
+        })
+    }
+
+    fn queue(&mut self, queue: i64) -> Result<&mut VecDeque<i64>, i64> {
+        self.items.get_mut(&queue).ok_or(queue)
+    }
+}
+
+/// An answer to be sent.
+struct Done {
+    answer: Answer,
+    sequence: u64,
+    duplicate: bool,
+}
+
+fn done((sequence, result): Executed, duplicate: bool) -> Result<Done, Status> {
+    let answer = result.map_err(|queue| not_found(queue, sequence))?;
+    Ok(Done { answer, sequence, duplicate })
 }
 
 /// How a test replica treats calls.
@@ -63,6 +127,8 @@ pub(crate) enum Behaviour {
     Serve,
     /// Answers `UNAVAILABLE` with this outcome; executes where the outcome is unknown.
     Unavailable { outcome: &'static str },
+    /// Refuses with this code and reason, and executes nothing.
+    Refuse { code: Code, reason: &'static str },
     /// Executes and never answers.
     Hang,
 }
@@ -75,10 +141,21 @@ pub(crate) struct TestReplica {
 
 impl TestReplica {
     /// Starts a test replica on a free port.
+    pub(crate) async fn start(queues: &Queues, behaviour: Behaviour) -> Self {
+        Self::start_with(queues, behaviour, 0, behaviour).await
+    }
+
+    /// Starts one that treats the first `times` calls in one way, and those after them in another.
     ///
     /// It has a runtime of its own, which takes its connections with it when it ends.
-    pub(crate) async fn start(queues: &Queues, behaviour: Behaviour) -> Self {
-        let service = Service { queues: queues.clone(), behaviour };
+    pub(crate) async fn start_with(
+        queues: &Queues,
+        first: Behaviour,
+        times: usize,
+        then: Behaviour,
+    ) -> Self {
+        let times = AtomicUsize::new(times);
+        let service = Service { queues: queues.clone(), first, times, then };
         let (alive, dropped) = oneshot::channel();
         let (tell, told) = oneshot::channel();
         std::thread::spawn(move || {
@@ -98,7 +175,7 @@ impl TestReplica {
 
 async fn serve(service: Service, listener: TcpListener) -> Result<(), tonic::transport::Error> {
     let (health_reporter, health) = tonic_health::server::health_reporter();
-    if service.behaviour == Behaviour::Serve {
+    if service.then == Behaviour::Serve {
         health_reporter.set_serving::<FtQueueServer<Service>>().await;
     } else {
         health_reporter.set_not_serving::<FtQueueServer<Service>>().await;
@@ -147,26 +224,41 @@ fn refusal<const N: usize>(
 
 struct Service {
     queues: Queues,
-    behaviour: Behaviour,
+    /// How calls are treated first …
+    first: Behaviour,
+    /// … so many more of them …
+    times: AtomicUsize,
+    /// … and how those after them.
+    then: Behaviour,
 }
 
 impl Service {
-    /// Answers with what `execute` gives, as the behaviour has it.
+    /// Executes and answers, as the behaviour has it.
     async fn answer<T>(
         &self,
-        execute: impl Future<Output = Result<T, Status>>,
+        action: Action,
+        name: Option<RequestName>,
+        response: impl FnOnce(Done) -> T,
     ) -> Result<Response<T>, Status> {
-        match self.behaviour {
-            Behaviour::Serve => execute.await.map(Response::new),
+        self.queues.state().came.extend(name.clone());
+        let execute = || self.queues.state().execute(action, name);
+        let one_less = |left: usize| left.checked_sub(1);
+        let left = self.times.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+        match if left.is_ok() { self.first } else { self.then } {
+            Behaviour::Serve => execute().map(|done| Response::new(response(done))),
             Behaviour::Unavailable { outcome } => {
                 if outcome == "unknown" {
-                    execute.await?;
+                    execute()?;
                 }
                 let metadata = [("outcome", outcome.to_owned())];
                 Err(refusal(Code::Unavailable, "NO_VIEW", "in no view".to_owned(), metadata))
             }
+            Behaviour::Refuse { code, reason } => {
+                let metadata = [("outcome", "not_executed".to_owned())];
+                Err(refusal(code, reason, "refused".to_owned(), metadata))
+            }
             Behaviour::Hang => {
-                execute.await?;
+                execute()?;
                 std::future::pending().await
             }
         }
@@ -179,21 +271,10 @@ impl FtQueue for Service {
         &self,
         request: Request<QCreateRequest>,
     ) -> Result<Response<QCreateResponse>, Status> {
-        self.answer(async {
-            let mut state = self.queues.state();
-            state.sequence += 1;
-            let label = request.into_inner().label;
-            let queue_id = match state.labels.get(&label) {
-                Some(&queue_id) => queue_id,
-                None => {
-                    state.next_id += 1;
-                    let queue_id = state.next_id;
-                    state.labels.insert(label, queue_id);
-                    state.items.insert(queue_id, VecDeque::new());
-                    queue_id
-                }
-            };
-            Ok(QCreateResponse { queue_id, sequence: state.sequence, duplicate: false })
+        let QCreateRequest { label, request } = request.into_inner();
+        self.answer(Action::Create { label }, request, |Done { answer, sequence, duplicate }| {
+            let Answer::Queue(queue_id) = answer else { unreachable!("{answer:?}") };
+            QCreateResponse { queue_id, sequence, duplicate }
         })
         .await
     }
@@ -202,23 +283,16 @@ impl FtQueue for Service {
         &self,
         request: Request<QDestroyRequest>,
     ) -> Result<Response<QDestroyResponse>, Status> {
-        self.answer(async {
-            let queue = request.into_inner().queue_id;
-            let (_, sequence) = self.queues.on_queue(queue, |_| ())?;
-            let mut state = self.queues.state();
-            state.items.remove(&queue);
-            state.labels.retain(|_, labelled| *labelled != queue);
-            Ok(QDestroyResponse { sequence, duplicate: false })
-        })
-        .await
+        let QDestroyRequest { queue_id: queue, request } = request.into_inner();
+        let response = |Done { sequence, duplicate, .. }| QDestroyResponse { sequence, duplicate };
+        self.answer(Action::Destroy { queue }, request, response).await
     }
 
     async fn q_id(&self, request: Request<QIdRequest>) -> Result<Response<QIdResponse>, Status> {
-        self.answer(async {
-            let mut state = self.queues.state();
-            state.sequence += 1;
-            let queue_id = *state.labels.get(&request.into_inner().label).unwrap_or(&-1);
-            Ok(QIdResponse { queue_id, sequence: state.sequence })
+        let QIdRequest { label } = request.into_inner();
+        self.answer(Action::Id { label }, None, |Done { answer, sequence, .. }| {
+            let Answer::Label(queue) = answer else { unreachable!("{answer:?}") };
+            QIdResponse { queue_id: queue.unwrap_or(-1), sequence }
         })
         .await
     }
@@ -227,28 +301,25 @@ impl FtQueue for Service {
         &self,
         request: Request<QPushRequest>,
     ) -> Result<Response<QPushResponse>, Status> {
-        self.answer(async {
-            let QPushRequest { queue_id, item, .. } = request.into_inner();
-            let (_, sequence) = self.queues.on_queue(queue_id, |items| items.push_back(item))?;
-            Ok(QPushResponse { sequence, duplicate: false })
-        })
-        .await
+        let QPushRequest { queue_id: queue, item, request } = request.into_inner();
+        let response = |Done { sequence, duplicate, .. }| QPushResponse { sequence, duplicate };
+        self.answer(Action::Push { queue, item }, request, response).await
     }
 
     async fn q_pop(&self, request: Request<QPopRequest>) -> Result<Response<QPopResponse>, Status> {
-        self.answer(async {
-            let queue = request.into_inner().queue_id;
-            let (item, sequence) = self.queues.on_queue(queue, VecDeque::pop_front)?;
-            Ok(QPopResponse { item, empty: item.is_none(), sequence, duplicate: false })
+        let QPopRequest { queue_id: queue, request } = request.into_inner();
+        self.answer(Action::Pop { queue }, request, |Done { answer, sequence, duplicate }| {
+            let Answer::Item(item) = answer else { unreachable!("{answer:?}") };
+            QPopResponse { item, empty: item.is_none(), sequence, duplicate }
         })
         .await
     }
 
     async fn q_top(&self, request: Request<QTopRequest>) -> Result<Response<QTopResponse>, Status> {
-        self.answer(async {
-            let queue = request.into_inner().queue_id;
-            let (item, sequence) = self.queues.on_queue(queue, |items| items.front().copied())?;
-            Ok(QTopResponse { item, empty: item.is_none(), sequence })
+        let QTopRequest { queue_id: queue } = request.into_inner();
+        self.answer(Action::Top { queue }, None, |Done { answer, sequence, .. }| {
+            let Answer::Item(item) = answer else { unreachable!("{answer:?}") };
+            QTopResponse { item, empty: item.is_none(), sequence }
         })
         .await
     }
@@ -257,10 +328,10 @@ impl FtQueue for Service {
         &self,
         request: Request<QSizeRequest>,
     ) -> Result<Response<QSizeResponse>, Status> {
-        self.answer(async {
-            let queue = request.into_inner().queue_id;
-            let (size, sequence) = self.queues.on_queue(queue, |items| items.len() as u64)?;
-            Ok(QSizeResponse { size: Some(size), sequence })
+        let QSizeRequest { queue_id: queue } = request.into_inner();
+        self.answer(Action::Size { queue }, None, |Done { answer, sequence, .. }| {
+            let Answer::Size(size) = answer else { unreachable!("{answer:?}") };
+            QSizeResponse { size: Some(size), sequence }
         })
         .await
     }

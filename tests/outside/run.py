@@ -6,6 +6,7 @@ from pathlib import Path
 import lines_to_paste
 import with_client
 import with_grpcurl
+import with_retries
 from checks import Checks
 from cluster import Cluster
 
@@ -16,6 +17,7 @@ def main(binary: str, work: Path) -> int:
         for part in (lines_to_paste, with_grpcurl, with_client):
             checks.part(part.__doc__, lambda: part.run(checks, cluster))
         checks.part("Ctrl-C ends the cluster", lambda: end(checks, cluster))
+    checks.part(with_retries.__doc__, lambda: with_retries.run(checks, binary, work / "retries"))
     print(f"{checks.passed} passed, {checks.failed} failed")
     return 0 if checks.failed == 0 and checks.passed > 0 else 1
 

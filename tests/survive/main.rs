@@ -7,6 +7,7 @@
 #[path = "../lossy/behind.rs"]
 mod behind;
 mod calls;
+mod client;
 #[allow(dead_code, reason = "shared with the tests of calm clusters, which use more of it")]
 #[path = "../cluster/cluster.rs"]
 mod cluster;

@@ -34,7 +34,7 @@ impl Caller {
     /// Calls once.
     pub(super) async fn call(&mut self, action: Action) -> Call {
         let invoked_ns = monotonic_ns();
-        let result = self.connection.call(action, self.timeout).await;
+        let result = self.connection.call(action, None, self.timeout).await;
         let returned_ns = monotonic_ns();
         if let Some(recorder) = &self.recorder {
             let (client, endpoint, result) = (self.number, self.endpoint, result.clone());

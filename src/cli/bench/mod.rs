@@ -40,7 +40,7 @@ use crate::client::Failure;
 The load is closed-loop: each client calls, waits for the answer, and calls again, always at the \
 same replica. A load goes on whatever fails, as long as its queues could be made: a client whose call \
 fails, or whose connection is lost, pauses for 1 ms, doubled up to 100 ms, and makes its next call, with \
-a new connection if need be; no call is made twice. Queues are made for the run and destroyed after it. \
+a new connection if need be; no call is made twice, and none has a request name. Queues are made for the run and destroyed after it. \
 Every pushed item is different. Only calls that end within --duration are counted; times are those of \
 answered calls. Ctrl-C ends a load early and in order.
 

@@ -10,10 +10,10 @@ use clap::Args;
 use self::line::Line;
 use self::lines::Lines;
 use super::arguments::ConnectionArguments;
-use super::call::{answer_for_people, failure_for_people};
+use super::call::{answer_for_people, execute, failure_for_people, words_to_repeat};
 use super::exit::Exit;
 use crate::client::{Called, Client};
-use crate::queue::Action;
+use crate::queue::{Action, RequestName};
 
 /// The arguments of `shell`.
 #[derive(Args, Debug)]
@@ -21,7 +21,8 @@ use crate::queue::Action;
 At the prompt, `help` lists the commands, Tab completes them, and the arrow keys bring back earlier \
 lines, which are kept in $XDG_STATE_HOME/ftqueue/shell_history (~/.local/state without that \
 variable). The prompt is the replica that is called next; `use HOST:PORT` calls another. Each answer \
-comes with its sequence and the replica that gave it.
+comes with its sequence and the replica that gave it. A call whose outcome is unknown is repeated by \
+the line that is printed with it.
 
 Without a terminal the lines are read from standard input; all are executed, and the exit code is \
 that of the first that failed. Lines that start with # are comments.
@@ -60,10 +61,10 @@ async fn converse(
             Ok(Some(Line::Use { endpoint })) => {
                 let endpoints =
                     endpoint.map_or_else(|| connection.endpoints.clone(), |one| vec![one]);
-                client = Client::new(endpoints, connection.timeout);
+                client = ConnectionArguments { endpoints, ..connection.clone() }.client();
                 Exit::Ok
             }
-            Ok(Some(Line::Call(call))) => execute(&call.actions(), &mut client, out, err).await?,
+            Ok(Some(Line::Call(call))) => execute_all(&call.requests(), &client, out, err).await?,
             Err(line::NotACommand { help: true, text }) => {
                 write!(out, "{text}")?;
                 Exit::Ok
@@ -80,23 +81,27 @@ async fn converse(
     Ok(first_failure.filter(|_| !lines.interactive()).unwrap_or(Exit::Ok))
 }
 
-/// Executes actions up to the first that fails; prints what came of each.
-async fn execute(
-    actions: &[Action],
-    client: &mut Client,
+/// Has operations executed, up to the first that fails; prints what came of each.
+async fn execute_all(
+    requests: &[(Action, Option<RequestName>)],
+    client: &Client,
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<Exit> {
-    for &action in actions {
-        let called = client.call(action).await;
-        let Called { endpoint, result } = &called;
+    for (done, request) in requests.iter().enumerate() {
+        let called = execute(request, client).await;
+        let Called { endpoint, result, .. } = &called;
         match result {
             Ok(answered) => {
                 let (answer, sequence) = (answer_for_people(answered.answer), answered.sequence);
-                writeln!(out, "{answer}  (sequence {sequence}, from {endpoint})")?;
+                let duplicate = if answered.duplicate { ", duplicate" } else { "" };
+                writeln!(out, "{answer}  (sequence {sequence}{duplicate}, from {endpoint})")?;
             }
             Err(failure) => {
-                writeln!(err, "{}", failure_for_people(action, &called, failure))?;
+                writeln!(err, "{}", failure_for_people(request.0, &called, failure))?;
+                if let Some(words) = words_to_repeat(&requests[done..], &called) {
+                    writeln!(err, "  repeat   {words}")?;
+                }
                 return Ok(Exit::of_failure(failure));
             }
         }
@@ -147,6 +152,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_call_can_be_repeated_by_its_name() {
+        let replica = TestReplica::start(&Queues::default(), Behaviour::Serve).await;
+        let line = "create 7 --client me --number 1\n";
+        let (exit, out, err) = shell(&replica, [line, line].concat().leak()).await;
+        let from = &replica.endpoint;
+        let expected =
+            format!("1  (sequence 1, from {from})\n1  (sequence 1, duplicate, from {from})\n");
+        assert_eq!((exit, out, err.as_str()), (Exit::Ok, expected, ""));
+    }
+
+    #[tokio::test]
     async fn use_switches_replicas_and_back() {
         let queues = Queues::default();
         let first = TestReplica::start(&queues, Behaviour::Serve).await;
@@ -166,7 +182,7 @@ mod tests {
         let replica = TestReplica::start(&Queues::default(), Behaviour::Serve).await;
         let (exit, out, err) = shell(&replica, "help\nhelp push\n").await;
         assert_eq!((exit, err.as_str()), (Exit::Ok, ""));
-        for expected in ["create", "use", "quit", "push <ID> <ITEM>..."] {
+        for expected in ["create", "use", "quit", "push [OPTIONS] <ID> <ITEM>..."] {
             assert!(out.contains(expected), "{expected} is not in {out}");
         }
     }
