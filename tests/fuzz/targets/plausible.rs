@@ -3,7 +3,7 @@
 
 use arbitrary::Unstructured;
 use ftqueue::testing::{
-    Action, Body, Boundary, Chunk, Entry, Header, Heard, Incarnation, LocalSeq, LogEnd,
+    Action, Body, Boundary, Chunk, CopyPlace, Entry, Header, Heard, Incarnation, LocalSeq, LogEnd,
     MAX_BOUNDARIES, MAX_NAMES, MAX_NUMBER, MAX_RANGES, Member, MessageName, MessageRange,
     Operation, ReplicaId, Seq, SeqRange, ViewNumber,
 };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ftqueue::testing::{
     CallId, Config, Dropped, Effect, Event, Incarnation, Instant, Opener, Operation, Readiness,
-    Replica, ReplicaId, Sealer, ViewNumber, open,
+    Replica, ReplicaId, Sealer, Seq, Snapshot, ViewNumber, open, pieces_of, read_copy,
 };
 
 use super::plausible::Plausible;
@@ -240,9 +240,23 @@ fn carry_out(
     for effect in effects.drain(..) {
         match effect {
             Effect::Send { to, datagram } => sent.push((to, datagram)),
-            Effect::Write(_) => {
+            Effect::Write(_) | Effect::Replace(_) => {
                 node.writes += 1;
                 synced = Some(Event::Synced { writes: node.writes });
+            }
+            Effect::Lend { to, at, length, .. } => {
+                reached.insert("pieces lent");
+                let pieces =
+                    pieces_of(at, (at.offset + 7, 1), Bytes::from_static(b"a piece"), length);
+                node.inbox.push(Event::Lent { to, pieces });
+            }
+            Effect::ReadCopy(copied) => {
+                // A liar's files are never a log: a checksum covers all of it.
+                let mut state = Snapshot::default();
+                let read = read_copy(copied.snapshot, copied.files.clone(), &mut state);
+                assert!(read.is_err() || state.delivered_through() == Seq(0), "lies are read");
+                reached.insert("copies read");
+                node.inbox.push(Event::CopyUnreadable);
             }
             Effect::Answer { call, result } => {
                 assert!(node.calls.remove(&call), "a call is answered once");
