@@ -121,7 +121,7 @@ fn take_items(items: &mut Items, reader: &mut Reader<'_>) -> Result<u64, Malform
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::{Action, Limits, Operation};
+    use crate::queue::{Action, Answer, Limits, Operation};
     use crate::test_tools::Random;
 
     fn parts(queues: &Queues) -> Vec<Vec<u8>> {
@@ -180,7 +180,13 @@ mod tests {
     #[test]
     fn a_part_that_is_missing_doubled_or_cut_is_found() {
         let mut random = Random::new(2);
-        let written = parts(&random_state(&mut random, 200_000));
+        let mut queues = random_state(&mut random, 2_000);
+        let create = Operation { action: Action::Create { label: 99 }, request: None };
+        let Ok(Answer::Queue(queue)) = queues.apply(&create).result else { panic!("no queue") };
+        for item in 0..2 * ITEMS as i64 {
+            queues.apply(&Operation { action: Action::Push { queue, item }, request: None });
+        }
+        let written = parts(&queues);
         assert!(written.iter().any(|part| part.first() == Some(&MORE)));
         for place in 0..written.len() {
             let mut less = written.clone();

@@ -61,12 +61,12 @@ fn datagrams_have_these_bytes() {
     let mut sealer = Sealer::new(&cluster_key, SENDER, Incarnation(0x0002_0304_0506_0708));
     assert_eq!(
         hex(&sealer.seal(b"body")),
-        "03059f86d081884c7d6501080706050403020001000000000000004fce0d37ffaabad82e43dd7d32b1c89684133d51"
+        "04059f86d081884c7d6501080706050403020001000000000000004fce0d3739b44c1bd47657c8caabefe41c44e0de"
     );
     sealer.prefix.counter = KEY_LIFE - 1;
     assert_eq!(
         hex(&sealer.seal(b"body")),
-        "03059f86d081884c7d650108070605040302000000400000000000d0e831eef7ca7aaf2c8ff9162d41267fa5157843"
+        "04059f86d081884c7d650108070605040302000000400000000000d0e831eebb5f31d32ca326a5519bc5f0cabbb6e7"
     );
 }
 
