@@ -187,6 +187,7 @@ impl Record<'_> {
                 Rejection::QueuesFull { limit: 0 }
             }
             ("executed", "ITEMS_FULL", Action::Push { .. }) => Rejection::ItemsFull { limit: 0 },
+            ("executed", "REQUEST_REUSED", _) => Rejection::RequestReused,
             ("executed", reason, _) => {
                 return Err(format!("{} is not executed with reason {reason:?}", self.op));
             }
