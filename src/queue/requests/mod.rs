@@ -9,8 +9,9 @@
 //! - A name is for one action.
 //!
 //! A number that cannot be judged is not executed. One hole is left, which no bounded table closes: a client that was
-//! forgotten as a whole and comes again with number 1 looks like a new one. So number 1 counts once only while its
-//! client is kept, which is at least until [`Limits::answers`] others were answered.
+//! forgotten as a whole and whose number 1 comes again looks like a new one, and its requests are executed again. So a
+//! client's first request must not be asked again once it may be forgotten, which is not before [`Limits::answers`]
+//! others were answered.
 
 mod kept;
 
