@@ -31,7 +31,7 @@ impl RequestName {
 }
 
 /// One of the seven operations.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Action {
     /// The label's queue, made if there is none.
     Create {

@@ -127,7 +127,7 @@ impl Workload {
         self.add(usize::MAX, node, action, None, 0, 3_600 * SECOND)
     }
 
-    /// Another try of a call, at one of these replicas; none where there were enough calls.
+    /// Another try of a call, at one of these replicas; none where there were enough calls and nobody waits for it.
     pub(crate) fn ask_again(
         &mut self,
         now: u64,
@@ -135,7 +135,10 @@ impl Workload {
         again: Again,
         nodes: &[usize],
     ) -> Option<usize> {
-        if again != Again::Unanswered {
+        if again == Again::Unanswered {
+            // Its caller waits already.
+            self.left = self.left.saturating_sub(1);
+        } else {
             self.left = self.left.checked_sub(1)?;
             self.waiting += 1;
         }
@@ -208,7 +211,7 @@ impl Workload {
         self.retries && named && (for_good || !self.retry_random.per_mille(50))
     }
 
-    /// What a client asks besides, and after how long.
+    /// Whether a client asks once more by a call's name, and after how long.
     pub(crate) fn besides(&mut self, index: usize, again: Again) -> Option<u64> {
         let often = match again {
             Again::Unanswered => 1_000,

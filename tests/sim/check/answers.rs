@@ -1,13 +1,13 @@
 //! What callers were told, against the order that the replicas agreed on: a sequential model replays the order, and
 //! every answer must be the one that its sequence has there.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use ftqueue::testing::{
     Action, Answer, Body, Entry, Limits, Rejection, RequestName, decode_operations, history,
 };
 
-use super::requests::{Due, Table, is_refusal};
+use super::requests::{Asked, Due, Table, is_refusal};
 use crate::workload::{Call, Outcome};
 
 /// The seven operations, written again in the simplest way.
@@ -99,7 +99,7 @@ fn replay(entries: &[Entry], table: &mut Table) -> Vec<Place> {
 /// The calls as a history, for the checks that users have too: all tries of a name are one call.
 fn history(calls: &[Call], table: &Table) -> Vec<history::Call> {
     let mut history: Vec<history::Call> = Vec::new();
-    let mut known = BTreeMap::new();
+    let mut known: HashMap<Asked<'_>, usize> = HashMap::new();
     for call in calls {
         let outcome = match &call.outcome {
             Outcome::Executed(executed)
@@ -119,7 +119,7 @@ fn history(calls: &[Call], table: &Table) -> Vec<history::Call> {
         let this = history::Call { action, invoked, returned, outcome, tries };
         match &call.name {
             Some(name) if !table.begun_again(name) => {
-                let key = (&name.client, name.number, call.action);
+                let key = (&*name.client, name.number, call.action);
                 match known.get(&key) {
                     Some(index) => {
                         let before: &mut history::Call = &mut history[*index];
@@ -169,13 +169,12 @@ pub(crate) fn check_answers(
 ) -> BTreeMap<&'static str, u64> {
     let mut table = Table::new(limits);
     let places = replay(entries, &mut table);
-    let mut named = BTreeMap::new();
+    let mut named: HashMap<Asked<'_>, usize> = HashMap::new();
     // How often each answer may be repeated.
     let mut repeats: BTreeMap<u64, usize> = BTreeMap::new();
     for place in &places {
         if let Some(name) = &place.name {
-            let key = ((name.client.clone(), name.number), place.action);
-            *named.entry(key).or_default() += 1;
+            *named.entry((&*name.client, name.number, place.action)).or_default() += 1;
         }
         if let Some(first) = place.repeats {
             *repeats.entry(first).or_default() += 1;

@@ -1,7 +1,7 @@
 //! What must come of named requests: the table of requests, written again in the simplest way, and what holds of every
 //! name whatever a table says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ftqueue::testing::{Action, Limits, Rejection, RequestName};
 
@@ -26,10 +26,10 @@ struct Client {
 /// See the module.
 pub(super) struct Table {
     limits: Limits,
-    clients: BTreeMap<Box<str>, Client>,
+    clients: HashMap<Box<str>, Client>,
     uses: u64,
     /// Where each name was executed.
-    executed: BTreeMap<(Box<str>, u64), u64>,
+    executed: HashMap<Box<str>, BTreeMap<u64, u64>>,
     /// The clients that were forgotten as a whole, and those of them that began again: their names may count again.
     forgotten: BTreeSet<Box<str>>,
     begun_again: BTreeSet<Box<str>>,
@@ -49,9 +49,9 @@ impl Table {
         ];
         Self {
             limits,
-            clients: BTreeMap::new(),
+            clients: HashMap::new(),
             uses: 0,
-            executed: BTreeMap::new(),
+            executed: HashMap::new(),
             forgotten: BTreeSet::new(),
             begun_again: BTreeSet::new(),
             seen: rare.map(|name| (name, 0)).into(),
@@ -94,13 +94,19 @@ impl Table {
             self.begun_again.insert(name.client.clone());
             self.hit("client_begun_again");
         }
-        let before = self.executed.insert((name.client.clone(), name.number), sequence);
-        if let Some(before) = before {
+        if !self.executed.contains_key(&name.client) {
+            self.executed.insert(name.client.clone(), BTreeMap::new());
+        }
+        let of_client = self.executed.get_mut(&name.client).expect("it was added");
+        if let Some(before) = of_client.insert(name.number, sequence) {
             let excused = self.begun_again(name);
             assert!(excused, "{name:?} is executed at {before}, and again at {sequence}");
         }
         self.uses += 1;
-        let client = self.clients.entry(name.client.clone()).or_default();
+        if !self.clients.contains_key(&name.client) {
+            self.clients.insert(name.client.clone(), Client::default());
+        }
+        let client = self.clients.get_mut(&name.client).expect("it was added");
         client.last_use = self.uses;
         client.answers.insert(name.number, (action, sequence));
         if client.answers.len() as u64 > self.limits.answers_of_client {
@@ -126,24 +132,25 @@ impl Table {
 
     /// Every name that was answered was executed, once, and all its answers are that one's; what came by it is no more
     /// than what was asked and not refused.
-    pub(super) fn check(&self, calls: &[Call], places: &BTreeMap<(RequestKey, Action), usize>) {
-        let mut answers: BTreeMap<RequestKey, (usize, u64)> = BTreeMap::new();
-        let mut asked: BTreeMap<(RequestKey, Action), usize> = BTreeMap::new();
+    pub(super) fn check(&self, calls: &[Call], places: &HashMap<Asked<'_>, usize>) {
+        let mut answers: HashMap<(&str, u64), (usize, u64)> = HashMap::new();
+        let mut asked: HashMap<Asked<'_>, usize> = HashMap::new();
         for (index, call) in calls.iter().enumerate() {
             let Some(name) = &call.name else {
                 continue;
             };
-            let key = (name.client.clone(), name.number);
+            let (client, number) = (&*name.client, name.number);
             if !matches!(call.outcome, Outcome::NotExecuted) {
-                *asked.entry((key.clone(), call.action)).or_default() += 1;
+                *asked.entry((client, number, call.action)).or_default() += 1;
             }
             if let Outcome::Executed(executed) = &call.outcome
                 && !is_refusal(executed.result)
                 && !self.begun_again(name)
             {
                 let sequence = executed.sequence;
-                assert_eq!(self.executed.get(&key), Some(&sequence), "{name:?} of call {index}");
-                let (other, first) = *answers.entry(key).or_insert((index, sequence));
+                let there = self.executed.get(client).and_then(|of_client| of_client.get(&number));
+                assert_eq!(there, Some(&sequence), "{name:?} of call {index}");
+                let (other, first) = *answers.entry((client, number)).or_insert((index, sequence));
                 assert_eq!(first, sequence, "calls {other} and {index} are both {name:?}");
             }
         }
@@ -154,8 +161,8 @@ impl Table {
     }
 }
 
-/// A client and a number.
-pub(super) type RequestKey = (Box<str>, u64);
+/// What was asked by a name: client, number, action.
+pub(super) type Asked<'a> = (&'a str, u64, Action);
 
 /// Whether a name was refused: it is not what came of its execution.
 pub(super) fn is_refusal<T>(result: Result<T, Rejection>) -> bool {
