@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::planted::PlantedBug;
+use crate::queue::Limits;
 use crate::types::{MAX_REPLICAS, ReplicaId};
 
 /// A cluster's and a replica's settings, as the protocol core needs them.
@@ -46,6 +47,8 @@ pub struct Config {
     pub longest_repair_wait: Duration,
     /// How many messages and numberings may be resent on request in each millisecond.
     pub resends_per_ms: u32,
+    /// How much the state machine may hold: [`Limits::DEFAULT`] in every cluster; tests have smaller ones.
+    pub limits: Limits,
     /// A bug to see caught; of no effect without the feature `planted-bugs`.
     pub planted: Option<PlantedBug>,
 }
@@ -86,6 +89,7 @@ impl Config {
             log_memory: 128 << 20,
             longest_repair_wait: Duration::from_millis(50),
             resends_per_ms: 64,
+            limits: Limits::DEFAULT,
             planted: None,
         })
     }

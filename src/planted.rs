@@ -76,11 +76,21 @@ pub enum PlantedBug {
     SnapshotNotSynced,
     /// What a snapshot stands for goes before the snapshot's name is durable.
     SnapshotNameNotSynced,
+    /// A named request is executed each time that it comes.
+    ExecuteAgain,
+    /// A name gets the answer that is kept for it, whatever else is asked by it now.
+    AnswerAnotherAction,
+    /// A number of a client that is not known is executed, whatever it is.
+    BeginAnywhere,
+    /// A number that is forgotten is executed.
+    ExecuteForgotten,
+    /// The replica that was asked notes the name, and no other does.
+    NoteOwnNames,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 41] = [
         Self::NumberOutOfTurn,
         Self::NoUndeliveredWindow,
         Self::NoUnstableWindow,
@@ -117,14 +127,21 @@ impl PlantedBug {
         Self::CopyUndelivered,
         Self::SnapshotNotSynced,
         Self::SnapshotNameNotSynced,
+        Self::ExecuteAgain,
+        Self::AnswerAnotherAction,
+        Self::BeginAnywhere,
+        Self::ExecuteForgotten,
+        Self::NoteOwnNames,
     ];
 }
 
-/// Whether a bug is planted in this replica: always false without the feature.
+/// Whether a bug is planted in this replica, or is the one that was handed down: always false without the feature.
 macro_rules! planted {
+    (in $planted:expr, $bug:ident) => {
+        cfg!(feature = "planted-bugs") && $planted == Some($crate::planted::PlantedBug::$bug)
+    };
     ($replica:expr, $bug:ident) => {
-        cfg!(feature = "planted-bugs")
-            && $replica.config.planted == Some($crate::planted::PlantedBug::$bug)
+        $crate::planted::planted!(in $replica.config.planted, $bug)
     };
 }
 pub(crate) use planted;

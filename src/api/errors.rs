@@ -40,8 +40,13 @@ pub(super) enum Failure {
     Unread(Unread),
     /// The request breaks the rules; there is at least one violation. Nothing was executed.
     Invalid(Vec<Violation>),
-    /// The operation was executed, at this place in the order, and changed nothing.
-    Rejected { rejection: Rejection, sequence: u64 },
+    /// The operation has this place in the order, and changed nothing there.
+    Rejected {
+        rejection: Rejection,
+        sequence: u64,
+        /// That is the answer which its name got first.
+        duplicate: bool,
+    },
     /// The operation was not executed, or nobody knows.
     Refused(Refusal),
 }
@@ -103,30 +108,8 @@ fn row(failure: Failure) -> Row {
             message: violations.iter().map(describe).collect::<Vec<_>>().join("; "),
             metadata: vec![outcome(false)],
         },
-        Failure::Rejected { rejection, sequence } => {
-            let sequence = ("sequence", sequence.to_string());
-            match rejection {
-                Rejection::QueueNotFound { queue } => Row {
-                    code: Code::NotFound,
-                    reason: "QUEUE_NOT_FOUND",
-                    message: format!("there is no queue {queue}"),
-                    metadata: vec![sequence, ("queue_id", queue.to_string())],
-                },
-                Rejection::QueuesFull { limit } => Row {
-                    code: Code::ResourceExhausted,
-                    reason: "QUEUES_FULL",
-                    message: format!("there are {limit} queues, as many as there may be"),
-                    metadata: vec![sequence, ("limit", limit.to_string())],
-                },
-                Rejection::ItemsFull { limit } => Row {
-                    code: Code::ResourceExhausted,
-                    reason: "ITEMS_FULL",
-                    message: format!(
-                        "there are {limit} items in all queues, as many as there may be"
-                    ),
-                    metadata: vec![sequence, ("limit", limit.to_string())],
-                },
-            }
+        Failure::Rejected { rejection, sequence, duplicate } => {
+            rejected(rejection, sequence, duplicate)
         }
         Failure::Refused(Refusal::Overloaded { limit }) => Row {
             code: Code::ResourceExhausted,
@@ -168,6 +151,48 @@ fn row(failure: Failure) -> Row {
             Row { code: Code::Unavailable, reason, message, metadata }
         }
     }
+}
+
+fn rejected(rejection: Rejection, sequence: u64, duplicate: bool) -> Row {
+    let mut metadata = vec![("sequence", sequence.to_string())];
+    if duplicate {
+        metadata.push(("duplicate", true.to_string()));
+    }
+    let (code, reason, message) = match rejection {
+        Rejection::QueueNotFound { queue } => {
+            metadata.push(("queue_id", queue.to_string()));
+            (Code::NotFound, "QUEUE_NOT_FOUND", format!("there is no queue {queue}"))
+        }
+        Rejection::QueuesFull { limit } => {
+            metadata.push(("limit", limit.to_string()));
+            let message = format!("there are {limit} queues, as many as there may be");
+            (Code::ResourceExhausted, "QUEUES_FULL", message)
+        }
+        Rejection::ItemsFull { limit } => {
+            metadata.push(("limit", limit.to_string()));
+            let message = format!("there are {limit} items in all queues, as many as there may be");
+            (Code::ResourceExhausted, "ITEMS_FULL", message)
+        }
+        Rejection::RequestReused => {
+            let message = "the request's name was executed before, with another operation; this one \
+                           was not executed";
+            (Code::InvalidArgument, "REQUEST_REUSED", message.to_owned())
+        }
+        Rejection::RequestForgotten { through } => {
+            // The sequence is the refusal's; the operation may have one of its own.
+            metadata = vec![outcome(true)];
+            let known = match through {
+                Some(through) => {
+                    metadata.push(("forgotten_through", through.to_string()));
+                    format!("the client's requests up to {through} are forgotten")
+                }
+                None => "nothing is known of the client, and a new one begins with number 1".into(),
+            };
+            let message = format!("{known}; the operation may have been executed before");
+            (Code::FailedPrecondition, "REQUEST_FORGOTTEN", message)
+        }
+    };
+    Row { code, reason, message, metadata }
 }
 
 /// Whether the operation can have been executed: only if it was multicast.
@@ -228,7 +253,9 @@ mod tests {
 
     #[test]
     fn every_failure_has_its_code_reason_and_details() {
-        let rejected = |rejection| Failure::Rejected { rejection, sequence: 12 };
+        let repeated =
+            |rejection, duplicate| Failure::Rejected { rejection, sequence: 12, duplicate };
+        let rejected = |rejection| repeated(rejection, false);
         let unavailable = |reason, sent| {
             let detail = "r1 and r2 are silent".to_owned();
             Failure::Refused(Refusal::Unavailable { reason, sent, detail })
@@ -270,6 +297,33 @@ mod tests {
                 rejected(Rejection::ItemsFull { limit: 9 }),
                 (Code::ResourceExhausted, "ITEMS_FULL", "limit=9 sequence=12"),
                 "there are 9 items in all queues, as many as there may be",
+            ),
+            (
+                repeated(Rejection::QueueNotFound { queue: 7 }, true),
+                (Code::NotFound, "QUEUE_NOT_FOUND", "duplicate=true queue_id=7 sequence=12"),
+                "there is no queue 7",
+            ),
+            (
+                rejected(Rejection::RequestReused),
+                (Code::InvalidArgument, "REQUEST_REUSED", "sequence=12"),
+                "the request's name was executed before, with another operation; \
+                 this one was not executed",
+            ),
+            (
+                rejected(Rejection::RequestForgotten { through: Some(3) }),
+                (
+                    Code::FailedPrecondition,
+                    "REQUEST_FORGOTTEN",
+                    "forgotten_through=3 outcome=unknown",
+                ),
+                "the client's requests up to 3 are forgotten; \
+                 the operation may have been executed before",
+            ),
+            (
+                rejected(Rejection::RequestForgotten { through: None }),
+                (Code::FailedPrecondition, "REQUEST_FORGOTTEN", "outcome=unknown"),
+                "nothing is known of the client, and a new one begins with number 1; \
+                 the operation may have been executed before",
             ),
             (
                 Failure::Refused(Refusal::Overloaded { limit: 9 }),

@@ -53,7 +53,7 @@ impl Service {
         let Executed { sequence, duplicate, result } = executed;
         match result {
             Ok(answer) => Ok(Done { answer, sequence, duplicate }),
-            Err(rejection) => Err(Failure::Rejected { rejection, sequence }.into()),
+            Err(rejection) => Err(Failure::Rejected { rejection, sequence, duplicate }.into()),
         }
     }
 }

@@ -15,9 +15,12 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
 use super::service::Service;
-use crate::proto::QSizeRequest;
 use crate::proto::ft_queue_client::FtQueueClient;
 use crate::proto::ft_queue_server::FtQueue as _;
+use crate::proto::{
+    QCreateRequest, QDestroyRequest, QPopRequest, QPushRequest, QSizeRequest, RequestName,
+};
+use crate::queue::{Limits, Queues};
 use crate::runtime::{Handle, Readiness, Refusal, Submission};
 
 /// Far beyond what anything here takes.
@@ -142,6 +145,67 @@ async fn a_full_replica_refuses_and_says_so() {
     assert_eq!(reason_and_outcome(&status), expected);
     let limit = &status.get_details_error_info().unwrap().metadata["limit"];
     assert_eq!(limit, &ROOM.to_string());
+}
+
+/// Answers every call as a cluster does that has executed nothing else.
+async fn execute(mut submissions: mpsc::Receiver<Submission>) {
+    let mut queues = Queues::new(Limits::DEFAULT);
+    while let Some(Submission { operation, answer, .. }) = submissions.recv().await {
+        answer.send(Ok(queues.apply(&operation))).ok();
+    }
+}
+
+#[tokio::test]
+async fn a_name_gets_its_first_answer_again_or_a_reason() {
+    let edge = Edge::start().await;
+    let mut client = edge.client().await;
+    tokio::spawn(execute(edge.submissions));
+    let name = |number| Some(RequestName { client: "a".to_owned(), number });
+
+    let create = QCreateRequest { label: 1, request: name(1) };
+    for duplicate in [false, true] {
+        let answer = client.q_create(create.clone()).await.unwrap().into_inner();
+        assert_eq!((answer.queue_id, answer.sequence, answer.duplicate), (1, 1, duplicate));
+    }
+    let push = QPushRequest { queue_id: 1, item: 7, request: name(2) };
+    for duplicate in [false, true] {
+        let answer = client.q_push(push.clone()).await.unwrap().into_inner();
+        assert_eq!((answer.sequence, answer.duplicate), (3, duplicate));
+    }
+    let pop = QPopRequest { queue_id: 1, request: name(3) };
+    for duplicate in [false, true] {
+        let answer = client.q_pop(pop.clone()).await.unwrap().into_inner();
+        assert_eq!((answer.item, answer.empty), (Some(7), false));
+        assert_eq!((answer.sequence, answer.duplicate), (5, duplicate));
+    }
+    let destroy = QDestroyRequest { queue_id: 1, request: name(4) };
+    for duplicate in [false, true] {
+        let answer = client.q_destroy(destroy.clone()).await.unwrap().into_inner();
+        assert_eq!((answer.sequence, answer.duplicate), (7, duplicate));
+    }
+    let gone = QPopRequest { queue_id: 1, request: name(5) };
+    for duplicate in [None, Some("true")] {
+        let status = client.q_pop(gone.clone()).await.unwrap_err();
+        assert_eq!(status.code(), Code::NotFound);
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!(info.metadata["sequence"], "9");
+        assert_eq!(info.metadata.get("duplicate").map(String::as_str), duplicate);
+    }
+
+    let other = QPopRequest { queue_id: 2, request: name(5) };
+    let status = client.q_pop(other).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let info = status.get_details_error_info().unwrap();
+    assert_eq!(
+        (info.reason.as_str(), info.metadata["sequence"].as_str()),
+        ("REQUEST_REUSED", "11")
+    );
+
+    let stranger = Some(RequestName { client: "b".to_owned(), number: 2 });
+    let status = client.q_pop(QPopRequest { queue_id: 1, request: stranger }).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    let expected = ("REQUEST_FORGOTTEN".to_owned(), "unknown".to_owned());
+    assert_eq!(reason_and_outcome(&status), expected);
 }
 
 #[tokio::test]

@@ -66,6 +66,13 @@ impl Findings {
         }
     }
 
+    /// Gives the calls other names.
+    pub(super) fn rename(&mut self, name: impl Fn(usize) -> usize) {
+        for finding in &mut self.kept {
+            finding.calls.iter_mut().for_each(|call| *call = name(*call));
+        }
+    }
+
     /// How many findings of a class there are.
     pub fn count(&self, class: Class) -> usize {
         self.counts[class as usize]

@@ -4,6 +4,7 @@
 //! record    a call as a line of a file: the one form that `bench --history` writes and `check-history` reads
 //! witness   replays the calls in the order of their sequences: exact, and trusts the sequences
 //! patterns  looks for what no order at all can explain: trusts no sequence
+//! tries     makes one call of the tries of one request, for both
 //! ```
 //!
 //! HISTORIES.md says what each check promises.
@@ -11,11 +12,13 @@
 mod findings;
 mod patterns;
 mod record;
+mod tries;
 mod witness;
 
 pub use findings::{Class, Finding, Findings};
 pub use patterns::patterns;
 pub(crate) use record::{Arguments, ErrorRecord, Record, ResultRecord, op_name, read};
+pub use tries::Tries;
 pub use witness::witness;
 
 use crate::queue::{Action, Answer, Rejection};
@@ -31,6 +34,8 @@ pub struct Call {
     pub returned: Option<u64>,
     /// What the caller knows.
     pub outcome: Outcome,
+    /// How it was tried.
+    pub tries: Tries,
 }
 
 /// What a caller knows of its call.

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use super::tries::Tried;
 use super::{Call, Class, Findings};
 use crate::queue::{Action, Answer, QueueId};
 
@@ -46,6 +47,13 @@ impl Default for Queue {
 
 /// Checks a history that has all calls of its queues, from each queue's making on.
 pub fn patterns(calls: &[Call]) -> Findings {
+    let tried = Tried::of(calls);
+    let mut findings = check(&tried.calls);
+    tried.name(&mut findings);
+    findings
+}
+
+fn check(calls: &[Call]) -> Findings {
     let mut findings = Findings::default();
     for queue in queues(calls).into_values() {
         if queue.repeated {

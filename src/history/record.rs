@@ -5,8 +5,11 @@ use std::io::BufRead;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Outcome};
+use super::{Call, Outcome, Tries};
 use crate::queue::{Action, Answer, Rejection};
+
+/// The most tries that are believed: each takes memory when they are checked.
+const MAX_TRIES: u64 = 100_000;
 
 /// One line.
 #[derive(Serialize, Deserialize)]
@@ -30,9 +33,27 @@ pub(crate) struct Record<'a> {
     /// Its place in the order of all operations, where it is known to be executed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
+    /// Whether the answer is that of an earlier try.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub duplicate: bool,
+    /// How often it was asked under its request's name, from 1.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub tries: u64,
     /// Whom it asked.
     #[serde(default)]
     pub endpoint: Cow<'a, str>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+fn once() -> u64 {
+    Tries::ONE.count
+}
+
+fn is_once(tries: &u64) -> bool {
+    *tries == once()
 }
 
 /// An action's arguments.
@@ -149,7 +170,14 @@ impl Record<'_> {
         if returned.is_none() && matches!(outcome, Outcome::Executed { .. }) {
             return Err("an answer came, so returned_ns is a time".to_owned());
         }
-        Ok(Call { action, invoked, returned, outcome })
+        if !(1..=MAX_TRIES).contains(&self.tries) {
+            return Err(format!("a call has 1 to {MAX_TRIES} tries, not {}", self.tries));
+        }
+        if self.duplicate && !matches!(outcome, Outcome::Executed { .. }) {
+            return Err("a duplicate is the answer of a call that was executed".to_owned());
+        }
+        let tries = Tries { count: self.tries, duplicate: self.duplicate };
+        Ok(Call { action, invoked, returned, outcome, tries })
     }
 
     fn action(&self) -> Result<Action, String> {
@@ -187,6 +215,7 @@ impl Record<'_> {
                 Rejection::QueuesFull { limit: 0 }
             }
             ("executed", "ITEMS_FULL", Action::Push { .. }) => Rejection::ItemsFull { limit: 0 },
+            ("executed", "REQUEST_REUSED", _) => Rejection::RequestReused,
             ("executed", reason, _) => {
                 return Err(format!("{} is not executed with reason {reason:?}", self.op));
             }
@@ -241,12 +270,34 @@ mod tests {
             (r#""op":"pop""#, r#""op":"push""#, "line 1: no operation \"push\" takes"),
             (r#""result":{"item":7},"#, "", "line 1: a call has either"),
             (r#""client":1"#, r#""client":"#, "line 1: expected value"),
+            (r#""client":1"#, r#""client":1,"tries":0"#, "line 1: a call has 1 to"),
         ] {
             let error = one(&fine.replace(from, to)).unwrap_err();
             assert!(error.starts_with(why), "{error}");
         }
         let error = read(format!("{fine}\n{fine}\n{{").as_bytes()).unwrap_err();
         assert!(error.starts_with("line 3: EOF"), "{error}");
+    }
+
+    #[test]
+    fn tries_are_read_and_are_one_where_nothing_is_said() {
+        let line = |more: &str| {
+            format!(
+                r#"{{"client":1,"op":"pop","arguments":{{"queue_id":1}},"invoked_ns":1,"returned_ns":2,{more}}}"#
+            )
+        };
+        let executed = r#""result":{"item":7},"sequence":3"#;
+        for (more, tries) in [
+            ("", Tries::ONE),
+            (r#","duplicate":true"#, Tries { count: 1, duplicate: true }),
+            (r#","tries":4"#, Tries { count: 4, duplicate: false }),
+            (r#","duplicate":true,"tries":2"#, Tries { count: 2, duplicate: true }),
+        ] {
+            assert_eq!(one(&line(&format!("{executed}{more}"))).unwrap().tries, tries);
+        }
+        let unknown = r#""error":{"code":"UNAVAILABLE","reason":"NO_VIEW","outcome":"unknown"},"duplicate":true"#;
+        let error = one(&line(unknown)).unwrap_err();
+        assert!(error.starts_with("line 1: a duplicate is the answer"), "{error}");
     }
 
     #[test]
@@ -265,6 +316,10 @@ mod tests {
         assert_eq!(
             outcome(known("NOT_FOUND", "QUEUE_NOT_FOUND", "executed")),
             Outcome::Executed { sequence: 3, result: Err(Rejection::QueueNotFound { queue: 1 }) }
+        );
+        assert_eq!(
+            outcome(known("INVALID_ARGUMENT", "REQUEST_REUSED", "executed")),
+            Outcome::Executed { sequence: 3, result: Err(Rejection::RequestReused) }
         );
         assert!(known("INTERNAL", "WHATEVER", "executed").is_err());
         assert!(known("INTERNAL", "WHATEVER", "perhaps").is_err());

@@ -7,18 +7,22 @@ mod digest;
 mod items;
 mod operation;
 mod parts;
+mod requests;
 
 use std::collections::BTreeMap;
 
 use digest::Digest;
 use items::Items;
 pub(crate) use parts::MAX_STATE_PART;
+use requests::{Judgement, Requests};
+
+use crate::planted::PlantedBug;
 
 pub use operation::{
     Action, Answer, Executed, Operation, QueueId, Rejection, RequestName, decode_operations,
 };
 
-/// How much the queues may hold. Part of the state machine: a replica with other limits would reject what its peers
+/// How much the queues and the table of requests may hold. Part of the state machine: a replica with other limits would reject what its peers
 /// execute and so differ from them for ever. Hence constants of the program, not settings of a replica.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
@@ -26,15 +30,21 @@ pub struct Limits {
     pub queues: u64,
     /// How many items there may be, in all queues together.
     pub items: u64,
+    /// How many answers of named requests are kept, of all clients together: not fewer than of one.
+    pub answers: u64,
+    /// How many answers are kept of one client, from 1.
+    pub answers_of_client: u64,
 }
 
 impl Limits {
     /// The limits of every cluster: an item takes at most 32 bytes and a queue some 200, so that full queues
-    /// need 1 to 3.5 GB.
-    pub const DEFAULT: Self = Self { queues: 1_000_000, items: 100_000_000 };
+    /// need 1 to 3.5 GB. An answer takes some 50 bytes where clients have many, and at most 320 where each has one and
+    /// the longest name: a full table needs 50 to 320 MB.
+    pub const DEFAULT: Self =
+        Self { queues: 1_000_000, items: 100_000_000, answers: 1_000_000, answers_of_client: 32 };
 }
 
-/// All queues, and how many operations were executed on them.
+/// All queues, how many operations were executed on them, and what named ones were answered.
 #[derive(Debug)]
 pub struct Queues {
     limits: Limits,
@@ -47,8 +57,9 @@ pub struct Queues {
     queues: BTreeMap<QueueId, Queue>,
     /// The queue of each label: the inverse of `Queue::label`.
     labels: BTreeMap<i64, QueueId>,
-    /// How many queues and items there are to be, while the state is read from parts.
-    announced: (u64, u64),
+    /// How many queues, items and clients there are to be, while the state is read from parts.
+    announced: (u64, u64, u64),
+    requests: Requests,
 }
 
 #[derive(Debug)]
@@ -67,17 +78,39 @@ impl Queues {
             items: 0,
             queues: BTreeMap::new(),
             labels: BTreeMap::new(),
-            announced: (0, 0),
+            announced: (0, 0, 0),
+            requests: Requests::new(limits),
         }
     }
 
-    /// Executes an operation. Every one takes the next sequence, reads and rejected ones too; a rejected one changes
-    /// nothing else.
-    ///
-    /// A request name has no effect yet: a retry is executed again.
+    /// Plants a bug, if it is one of the state machine's.
+    pub(crate) fn plant(&mut self, bug: Option<PlantedBug>) {
+        self.requests.plant(bug);
+    }
+
+    /// Executes an operation, unless its request's name says that it was executed before: then the answer is the first
+    /// one again. Every operation takes the next sequence, reads, rejected ones and duplicates too; a rejected one
+    /// changes nothing of the queues.
     pub fn apply(&mut self, operation: &Operation) -> Executed {
         self.sequence += 1;
-        let result = match operation.action {
+        let Some(name) = &operation.request else {
+            return self.execute(operation.action);
+        };
+        match self.requests.judge(name, operation.action, self.sequence) {
+            Judgement::Execute => {
+                let executed = self.execute(operation.action);
+                self.requests.keep(name, operation.action, executed);
+                executed
+            }
+            Judgement::Repeat(first) => first,
+            Judgement::Refuse(rejection) => {
+                Executed { sequence: self.sequence, duplicate: false, result: Err(rejection) }
+            }
+        }
+    }
+
+    fn execute(&mut self, action: Action) -> Executed {
+        let result = match action {
             Action::Create { label } => self.create(label),
             Action::Destroy { queue } => self.destroy(queue),
             Action::Id { label } => Ok(Answer::Label(self.labels.get(&label).copied())),
@@ -112,6 +145,7 @@ impl Queues {
                 digest.add(item.cast_unsigned());
             }
         }
+        digest.add(self.requests.digest());
         digest.finish()
     }
 

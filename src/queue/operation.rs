@@ -10,7 +10,8 @@ use crate::codec::{MAX_VARINT_LEN, Malformed, Reader, Writer, varint_len, zigzag
 /// A queue's id: positive, unique, never used again.
 pub type QueueId = i64;
 
-/// A caller's name for a request, so that a retry can be told from a new one (DESIGN section 1, Once).
+/// A caller's name for a request, so that a retry can be told from a new one: it is executed once (`requests` has the
+/// rules that callers keep to).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RequestName {
     /// The caller: 1 to [`Self::MAX_CLIENT_BYTES`] bytes.
@@ -30,7 +31,7 @@ impl RequestName {
 }
 
 /// One of the seven operations.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Action {
     /// The label's queue, made if there is none.
     Create {
@@ -97,8 +98,8 @@ pub enum Answer {
     Size(u64),
 }
 
-/// Why the state machine could not do an operation. It was executed all the same: it has its place in the order
-/// and changed nothing.
+/// Why the state machine could not do an operation. It has its place in the order all the same, and changed nothing
+/// there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Rejection {
     /// No queue has this id.
@@ -116,15 +117,22 @@ pub enum Rejection {
         /// How many that is.
         limit: u64,
     },
+    /// The request's name was executed, with another action.
+    RequestReused,
+    /// Whether the request's name was executed is not known any more; it will not be, or not again.
+    RequestForgotten {
+        /// The client's numbers up to this one are forgotten; none where nothing is known of the client: it never
+        /// began, or was forgotten as a whole.
+        through: Option<u64>,
+    },
 }
 
 /// The result of an operation that was executed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Executed {
-    /// Its position in the order of all operations, from 1.
+    /// Its position in the order of all operations, from 1; of a duplicate, that of the first execution.
     pub sequence: u64,
-    /// Whether the answer is that of an earlier execution under the same request name. Always false until the
-    /// request table is there.
+    /// Whether the answer is that of an earlier execution under the same request name: nothing was executed now.
     pub duplicate: bool,
     /// What came of it.
     pub result: Result<Answer, Rejection>,
@@ -207,6 +215,21 @@ impl Action {
             Self::Top { queue } => (TOP, queue, None),
             Self::Size { queue } => (SIZE, queue, None),
         }
+    }
+
+    /// Appends its bytes.
+    pub(super) fn encode(self, writer: &mut Writer<'_>) {
+        let (tag, first, second) = self.parts();
+        writer.u8(tag);
+        writer.zigzag(first);
+        if let Some(second) = second {
+            writer.zigzag(second);
+        }
+    }
+
+    /// Reads its bytes.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Self::decode(reader.u8()?, reader)
     }
 
     fn decode(tag: u8, reader: &mut Reader<'_>) -> Result<Self, Malformed> {

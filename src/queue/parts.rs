@@ -1,18 +1,23 @@
 //! The whole state in parts of bounded length, and back: what a snapshot holds of it.
 //!
 //! ```text
-//! counts  1 | sequence | last id | queues | items                       first
+//! counts  1 | sequence | last id | queues | items | clients             first
 //! queue   2 | id | label | items, each zigzag, to the end of the part   in the order of the ids
 //! more    3 | further items of the queue before, likewise
+//! client  4 | name | last use | forgotten through | answers             in the order of their last use
+//! answer      number | action | sequence | result                       numbers rising
 //! ```
 
+use super::items::Items;
+use super::operation::{Action, Answer, Rejection, RequestName};
+use super::requests::{AnswerRecord, ClientRecord};
 use super::{Queue, Queues};
 use crate::codec::{MAX_VARINT_LEN, Malformed, Reader, Writer};
-use crate::queue::items::Items;
 
 const COUNTS: u8 = 1;
 const QUEUE: u8 = 2;
 const MORE: u8 = 3;
+const CLIENT: u8 = 4;
 
 /// How many items a part has at most.
 const ITEMS: usize = 8_192;
@@ -32,6 +37,7 @@ impl Queues {
         writer.zigzag(self.last_id);
         writer.count(self.queues.len());
         writer.varint(self.items);
+        writer.varint(self.requests.clients());
         each(&part)?;
         for (id, queue) in &self.queues {
             part.clear();
@@ -52,6 +58,12 @@ impl Queues {
             }
             each(&part)?;
         }
+        for client in self.requests.records() {
+            part.clear();
+            part.push(CLIENT);
+            encode_client(&client, &mut Writer::new(&mut part));
+            each(&part)?;
+        }
         Ok(())
     }
 
@@ -66,10 +78,11 @@ impl Queues {
                 self.last_id = reader.zigzag()?;
                 let queues = reader.varint()?;
                 let items = reader.varint()?;
+                let clients = reader.varint()?;
                 if queues > self.limits.queues || items > self.limits.items || self.last_id < 0 {
                     return Err(Malformed("a state has more than it may"));
                 }
-                self.announced = (queues, items);
+                self.announced = (queues, items, clients);
             }
             QUEUE => {
                 let (id, label) = (reader.zigzag()?, reader.zigzag()?);
@@ -90,6 +103,7 @@ impl Queues {
                 let queue = last.as_mut().ok_or(Malformed("items are of no queue"))?.get_mut();
                 self.items += take_items(&mut queue.items, reader)?;
             }
+            CLIENT => self.requests.add(&decode_client(reader)?)?,
             _ => return Err(Malformed("a part of the state is unknown, or out of order")),
         }
         if reader.is_empty() { Ok(()) } else { Err(Malformed("bytes follow a part of the state")) }
@@ -100,13 +114,89 @@ impl Queues {
     /// # Errors
     /// When some are missing.
     pub(crate) fn parts_end(&mut self) -> Result<(), Malformed> {
-        let (queues, items) = std::mem::take(&mut self.announced);
-        if self.queues.len() as u64 == queues && self.items == items {
+        let present = (self.queues.len() as u64, self.items, self.requests.clients());
+        if std::mem::take(&mut self.announced) == present {
             Ok(())
         } else {
             Err(Malformed("parts of the state are missing"))
         }
     }
+}
+
+fn encode_client(client: &ClientRecord, writer: &mut Writer<'_>) {
+    writer.count(client.name.len());
+    writer.bytes(client.name.as_bytes());
+    writer.varint(client.last_used);
+    writer.varint(client.forgotten_through);
+    writer.count(client.answers.len());
+    for AnswerRecord { number, action, sequence, result } in &client.answers {
+        writer.varint(*number);
+        action.encode(writer);
+        writer.varint(*sequence);
+        encode_result(*result, writer);
+    }
+}
+
+fn decode_client(reader: &mut Reader<'_>) -> Result<ClientRecord, Malformed> {
+    let length = reader.count(RequestName::MAX_CLIENT_BYTES)?;
+    let name = str::from_utf8(reader.take(length)?)
+        .map_err(|_| Malformed("a client's name is not UTF-8"))?
+        .into();
+    let (last_used, forgotten_through) = (reader.varint()?, reader.varint()?);
+    let mut answers = Vec::new();
+    for _ in 0..reader.count(usize::MAX)? {
+        let number = reader.varint()?;
+        let action = Action::read(reader)?;
+        let sequence = reader.varint()?;
+        answers.push(AnswerRecord { number, action, sequence, result: decode_result(reader)? });
+    }
+    Ok(ClientRecord { name, last_used, forgotten_through, answers })
+}
+
+fn encode_result(result: Result<Answer, Rejection>, writer: &mut Writer<'_>) {
+    match result {
+        Ok(Answer::Queue(queue)) => signed(1, queue, writer),
+        Ok(Answer::Destroyed) => writer.u8(2),
+        Ok(Answer::Label(None)) => writer.u8(3),
+        Ok(Answer::Label(Some(queue))) => signed(4, queue, writer),
+        Ok(Answer::Pushed) => writer.u8(5),
+        Ok(Answer::Item(None)) => writer.u8(6),
+        Ok(Answer::Item(Some(item))) => signed(7, item, writer),
+        Ok(Answer::Size(size)) => unsigned(8, size, writer),
+        Err(Rejection::QueueNotFound { queue }) => signed(9, queue, writer),
+        Err(Rejection::QueuesFull { limit }) => unsigned(10, limit, writer),
+        Err(Rejection::ItemsFull { limit }) => unsigned(11, limit, writer),
+        Err(Rejection::RequestForgotten { .. } | Rejection::RequestReused) => {
+            unreachable!("what the table itself refuses is not kept")
+        }
+    }
+}
+
+fn signed(tag: u8, value: i64, writer: &mut Writer<'_>) {
+    writer.u8(tag);
+    writer.zigzag(value);
+}
+
+fn unsigned(tag: u8, value: u64, writer: &mut Writer<'_>) {
+    writer.u8(tag);
+    writer.varint(value);
+}
+
+fn decode_result(reader: &mut Reader<'_>) -> Result<Result<Answer, Rejection>, Malformed> {
+    Ok(match reader.u8()? {
+        1 => Ok(Answer::Queue(reader.zigzag()?)),
+        2 => Ok(Answer::Destroyed),
+        3 => Ok(Answer::Label(None)),
+        4 => Ok(Answer::Label(Some(reader.zigzag()?))),
+        5 => Ok(Answer::Pushed),
+        6 => Ok(Answer::Item(None)),
+        7 => Ok(Answer::Item(Some(reader.zigzag()?))),
+        8 => Ok(Answer::Size(reader.varint()?)),
+        9 => Err(Rejection::QueueNotFound { queue: reader.zigzag()? }),
+        10 => Err(Rejection::QueuesFull { limit: reader.varint()? }),
+        11 => Err(Rejection::ItemsFull { limit: reader.varint()? }),
+        _ => return Err(Malformed("a result's tag is unknown")),
+    })
 }
 
 fn take_items(items: &mut Items, reader: &mut Reader<'_>) -> Result<u64, Malformed> {
@@ -155,7 +245,11 @@ mod tests {
                 2..5 => Action::Pop { queue },
                 _ => Action::Push { queue, item: random.next().cast_signed() },
             };
-            queues.apply(&Operation { action, request: None });
+            let request = (random.below(3) == 0).then(|| RequestName {
+                client: format!("client {}", random.below(30)).into(),
+                number: 1 + random.below(50),
+            });
+            queues.apply(&Operation { action, request });
         }
         queues
     }

@@ -55,13 +55,16 @@ impl Replica {
         let own = name.origin == self.me.id && name.incarnation == self.me.incarnation;
         let calls = if own { self.calls.delivered(name.local) } else { Vec::new() };
         // A payload that cannot be read is refused by every replica alike: it has no operations.
-        let Ok(operations) = queue::decode_operations(payload) else {
+        let Ok(mut operations) = queue::decode_operations(payload) else {
             self.counters.unreadable_payloads += 1;
             return;
         };
         if own && calls.len() != operations.len() {
             // A member that lies can have made an entry of this replica's name.
             self.counters.impossible_views += 1;
+        }
+        if planted!(self, ExecuteAgain) || planted!(self, NoteOwnNames) && !own {
+            operations.iter_mut().for_each(|operation| operation.request = None);
         }
         let mut calls = calls.into_iter().filter(|_| own);
         for operation in &operations {

@@ -124,7 +124,7 @@ use self::wish::Wish;
 use crate::config::Config;
 use crate::entry::Record;
 use crate::planted::planted;
-use crate::queue::{Limits, Queues};
+use crate::queue::Queues;
 use crate::types::{Incarnation, Instant, LocalSeq, Member, ReplicaId, Seq, ViewNumber};
 use crate::wire::{ClusterKey, Opener, Sealer};
 
@@ -198,6 +198,8 @@ impl Replica {
         let (id, replicas) = (config.id, config.replicas);
         let quorum = Quorum::majority_of(replicas);
         let message_window = config.unnumbered_window + known_window(&config);
+        let mut queues = Queues::new(config.limits);
+        queues.plant(config.planted);
         let mut replica = Self {
             me: Member { id, incarnation },
             quorum,
@@ -222,7 +224,7 @@ impl Replica {
             acks: Acks::new(quorum, std::iter::empty(), Seq(0)),
             delivered_through: Seq(0),
             delivered_names: LastNames::default(),
-            queues: Queues::new(Limits::DEFAULT),
+            queues,
             repair: Repair::default(),
             resend: Resend::default(),
             handover: Handover::default(),

@@ -20,6 +20,7 @@ use crate::entry::{
     Body, Entry, Fold, MAX_PART, MAX_PAYLOAD, Record, Replacement, Replay, decode_entry,
     decode_view_number, encode_entry, encode_view_number,
 };
+use crate::planted::PlantedBug;
 use crate::queue::{self, Limits, MAX_STATE_PART, Queues};
 use crate::types::{Boundary, Seq, ViewNumber};
 
@@ -46,13 +47,22 @@ pub struct Snapshot {
 }
 
 impl Default for Snapshot {
-    /// Of no records.
+    /// Of no records, in a cluster.
     fn default() -> Self {
+        Self::new(Limits::DEFAULT, None)
+    }
+}
+
+impl Snapshot {
+    /// Of no records; with a bug planted in the state machine, if it is one of its.
+    pub fn new(limits: Limits, planted: Option<PlantedBug>) -> Self {
+        let mut queues = Queues::new(limits);
+        queues.plant(planted);
         Self {
             promised: ViewNumber::NONE,
             delivered_through: Seq(0),
             delivered_names: LastNames::default(),
-            queues: Queues::new(Limits::DEFAULT),
+            queues,
             boundaries: Boundaries::default(),
             undelivered: VecDeque::new(),
             part: 0,
@@ -250,17 +260,23 @@ impl<'a> Recovery<'a> {
     pub fn new(replica: &'a mut Replica) -> Self {
         Self { replica, snapshot: None }
     }
+
+    fn snapshot(&mut self) -> &mut Snapshot {
+        let (limits, planted) = (self.replica.config.limits, self.replica.config.planted);
+        self.snapshot.get_or_insert_with(|| Snapshot::new(limits, planted))
+    }
 }
 
 impl Replay for Recovery<'_> {
     fn part(&mut self, part: &[u8]) -> Result<(), Malformed> {
-        self.snapshot.get_or_insert_default().part(part)
+        self.snapshot().part(part)
     }
 
     fn parts_end(&mut self) -> Result<(), Malformed> {
-        let mut snapshot = self.snapshot.take().unwrap_or_default();
-        snapshot.parts_end()?;
-        self.replica.begin_with(snapshot);
+        self.snapshot().parts_end()?;
+        if let Some(snapshot) = self.snapshot.take() {
+            self.replica.begin_with(snapshot);
+        }
         Ok(())
     }
 

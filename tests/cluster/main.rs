@@ -11,6 +11,7 @@ mod health;
 mod hostile;
 mod keys;
 mod names;
+mod once;
 mod raw;
 mod reflection;
 mod stopping;

@@ -26,6 +26,7 @@ def run(checks: Checks, cluster: Cluster) -> None:
     one_order(checks, replicas)
     everybody_answered(checks, replicas)
 
+    once(checks, replicas)
     many_callers(checks, replicas)
     for replica in range(len(replicas.channels)):
         deadline(checks, replicas, replica)
@@ -43,8 +44,8 @@ def one_queue(checks: Checks, replicas: Replicas, label: int) -> None:
     empty(checks, replicas, queue)
 
     items = [0, -1, LARGEST, SMALLEST, 5]
-    for item in items:
-        name = pb.RequestName(client="outside", number=len(replicas.sequences) + 1)
+    for number, item in enumerate(items, start=1):
+        name = pb.RequestName(client=f"pushes to {label}", number=number)
         pushed = call("QPush", queue_id=queue, item=item, request=name)
         checks.equal("duplicate, of a name used once", pushed.duplicate, False)
     for left in range(len(items), 0, -1):
@@ -122,6 +123,28 @@ def everybody_answered(checks: Checks, replicas: Replicas) -> None:
     for rpc in RPCS:
         for replica in range(len(replicas.channels)):
             checks.true(f"replica {replica} answered {rpc}", (rpc, replica) in replicas.answered)
+
+
+def once(checks: Checks, replicas: Replicas) -> None:
+    """A named request that is asked again at each replica counts once."""
+    queue = replicas.call("QCreate", label=78).queue_id
+    name = pb.RequestName(client="asks again", number=1)
+    first = replicas.call_at(0, "QPush", queue_id=queue, item=1, request=name)
+    checks.equal("duplicate, of the first try", first.duplicate, False)
+    for replica in range(len(replicas.channels)):
+        again = replicas.call_at(replica, "QPush", queue_id=queue, item=1, request=name)
+        seen = (again.duplicate, again.sequence)
+        checks.equal(f"a further try at replica {replica}", seen, (True, first.sequence))
+    checks.equal("size after all tries", replicas.call("QSize", queue_id=queue).size, 1)
+
+    refused = replicas.refused("QPush", queue_id=queue, item=2, request=name)
+    seen = (refused.code, refused.info.reason)
+    checks.equal("another item by the same name", seen, (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_REUSED"))
+    stranger = pb.RequestName(client="did not begin", number=2)
+    refused = replicas.refused("QPush", queue_id=queue, item=2, request=stranger)
+    seen = (refused.code, refused.info.reason, refused.info.metadata["outcome"])
+    expected = (grpc.StatusCode.FAILED_PRECONDITION, "REQUEST_FORGOTTEN", "unknown")
+    checks.equal("number 2 of one that did not begin", seen, expected)
 
 
 def many_callers(checks: Checks, replicas: Replicas) -> None:

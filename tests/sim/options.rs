@@ -1,5 +1,7 @@
 //! What one run is made of, all of it drawn from the seed: a swarm, so that each run has some faults and lacks others.
 
+use ftqueue::testing::Limits;
+
 use crate::random::Random;
 
 /// Nanoseconds.
@@ -133,6 +135,10 @@ pub(crate) struct Options {
     pub(crate) max_datagram: usize,
     /// How long a segment of the log is, in bytes: short, so that runs have many, and snapshots.
     pub(crate) segment: u64,
+    /// Whether clients whose calls have names try again what was not answered, and at times what was.
+    pub(crate) retries: bool,
+    /// How much the state machine may hold: a small table of requests forgets.
+    pub(crate) limits: Limits,
 }
 
 impl Options {
@@ -163,10 +169,11 @@ impl Options {
             .collect();
         let drift = (0..replicas).map(|_| random.below(2_001) as i64 - 1_000).collect();
         let least = random.pick(&[10 * MICROSECOND, 50 * MICROSECOND, 500 * MICROSECOND]);
+        let clients = random.pick(&[1, 4, 16, 64, 128]);
         Self {
             seed,
             replicas,
-            clients: random.pick(&[1, 4, 16, 64, 128]),
+            clients,
             operations: random.pick(&[2_000, 3_000]),
             queues: random.pick(&[1, 3, 8]),
             delay: (least, least + random.pick(&[0, 50 * MICROSECOND, MILLISECOND])),
@@ -196,6 +203,15 @@ impl Options {
             names: random.pick(&[Names::None, Names::Short, Names::Short, Names::Long]),
             max_datagram: random.pick(&[1_200, 1_400, 8_900]),
             segment: if seed.is_multiple_of(2) { 2 << 10 } else { 16 << 10 },
+            retries: random.per_mille(600),
+            limits: if random.per_mille(300) {
+                let answers_of_client = random.pick(&[1, 2, 4, 32]);
+                let answers = random.pick(&[4, clients as u64, 3 * clients as u64]);
+                let answers = answers.max(answers_of_client);
+                Limits { answers, answers_of_client, ..Limits::DEFAULT }
+            } else {
+                Limits::DEFAULT
+            },
         }
     }
 }
@@ -237,6 +253,8 @@ impl Options {
             broken: Vec::new(),
             refusals: 0,
             think: MILLISECOND / 2,
+            retries: false,
+            limits: Limits::DEFAULT,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::hunt::{each_on_all_cores, run};
 use crate::story::caught_by_story;
 
 /// Within how many seeds each bug is caught at the latest.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 2_000;
 
 #[test]
 fn every_planted_bug_is_caught() {

@@ -17,7 +17,9 @@ const NEVER: [&str; 5] = [
 ];
 
 /// What happens to a whole run now and then.
-const OF_WORLDS: [&str; 16] = [
+const OF_WORLDS: [&str; 18] = [
+    "asked_again_elsewhere",
+    "asked_again_while_under_way",
     "broken_for_good",
     "crash_between_effects",
     "crash_while_syncing",

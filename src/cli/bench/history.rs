@@ -127,6 +127,8 @@ fn record<'a>(entry: &'a Entry, endpoints: &'a [Endpoint]) -> Record<'a> {
         result: entry.result.as_ref().ok().map(|answered| answered.answer.into()),
         error: entry.result.as_ref().err().map(error),
         sequence: sequence(&entry.result),
+        duplicate: entry.result.as_ref().is_ok_and(|answered| answered.duplicate),
+        tries: 1,
         endpoint: endpoints[entry.endpoint].as_str().into(),
     }
 }

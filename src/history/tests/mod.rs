@@ -2,10 +2,11 @@
 
 mod exhaustive;
 mod random_histories;
+mod retried;
 
 use self::exhaustive::{Model, Trust, is_possible};
 use self::random_histories::{Kind, Random, history, mutate};
-use super::{Call, Class, Outcome, patterns, witness};
+use super::{Call, Class, Outcome, Tries, patterns, witness};
 use crate::queue::{Action, Answer};
 
 /// How many histories of each kind are tried, right and mutated.
@@ -100,7 +101,7 @@ fn pops(answers: &[Option<i64>]) -> Vec<Call> {
     let call = |place: usize, action, answer| {
         let (invoked, sequence) = (10 * place as u64, place as u64 + 1);
         let outcome = Outcome::Executed { sequence, result: Ok(answer) };
-        Call { action, invoked, returned: Some(invoked + 5), outcome }
+        Call { action, invoked, returned: Some(invoked + 5), outcome, tries: Tries::ONE }
     };
     let mut calls = vec![call(0, Action::Create { label: 7 }, Answer::Queue(1))];
     for item in 1..=answers.len() as i64 {
@@ -160,7 +161,13 @@ fn a_million_calls_are_no_burden() {
     let mut add = |action, answer| {
         let (invoked, sequence) = (10 * calls.len() as u64, calls.len() as u64 + 1);
         let outcome = Outcome::Executed { sequence, result: Ok(answer) };
-        calls.push(Call { action, invoked, returned: Some(invoked + 25), outcome });
+        calls.push(Call {
+            action,
+            invoked,
+            returned: Some(invoked + 25),
+            outcome,
+            tries: Tries::ONE,
+        });
     };
     for label in 1..=16 {
         add(Action::Create { label }, Answer::Queue(label));

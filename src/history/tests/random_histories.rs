@@ -1,7 +1,7 @@
 //! Small random histories: right ones, and what chance makes of them.
 
 use super::exhaustive::Model;
-use crate::history::{Call, Outcome};
+use crate::history::{Call, Outcome, Tries};
 use crate::queue::{Action, Answer};
 
 /// SplitMix64.
@@ -69,6 +69,7 @@ pub(super) fn history(random: &mut Random, kind: Kind) -> Vec<Call> {
     let mut model = Model::default();
     let mut calls = Vec::new();
     let mut sequence = 0;
+    let tries = Tries::ONE;
     let span = [3, 15, 60][random.below(3) as usize];
     for place in 0..3 + random.below(7) {
         let action = match place {
@@ -90,16 +91,16 @@ pub(super) fn history(random: &mut Random, kind: Kind) -> Vec<Call> {
                 sequence += 1;
             }
             let invoked = invoked.saturating_sub(random.below(30));
-            calls.push(Call { action, invoked, returned: None, outcome: Outcome::Unknown });
+            calls.push(Call { action, invoked, returned: None, outcome: Outcome::Unknown, tries });
             continue;
         }
         if random.below(12) == 0 && place > 0 {
-            calls.push(Call { action, invoked, returned, outcome: Outcome::NotExecuted });
+            calls.push(Call { action, invoked, returned, outcome: Outcome::NotExecuted, tries });
             continue;
         }
         sequence += 1;
         let outcome = Outcome::Executed { sequence, result: model.apply(action) };
-        calls.push(Call { action, invoked, returned, outcome });
+        calls.push(Call { action, invoked, returned, outcome, tries });
     }
     calls
 }
@@ -137,6 +138,7 @@ pub(super) fn mutate(random: &mut Random, calls: &mut Vec<Call>) {
                     invoked: 1,
                     returned: Some(2),
                     outcome: Outcome::Executed { sequence: 1, result: Ok(Answer::Label(None)) },
+                    tries: Tries::ONE,
                 });
             }
         }

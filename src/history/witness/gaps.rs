@@ -1,4 +1,5 @@
-//! The places in the order that no call is known to have: calls of unknown outcome stand there.
+//! The places in the order that no call is known to have: calls of unknown outcome stand there, and further tries of
+//! calls.
 
 use crate::history::Call;
 
@@ -11,19 +12,23 @@ pub(super) struct Gaps {
 }
 
 impl Gaps {
-    /// The gaps of an order, which is sorted and has each sequence once.
+    /// The gaps of an order, which is sorted and has each sequence once; `idle` says when further tries began.
     ///
     /// # Errors
-    /// What is wrong, when calls of unknown outcome cannot fill them.
-    pub(super) fn new(calls: &[Call], order: &[(u64, usize)]) -> Result<Self, String> {
-        let mut begun: Vec<u64> =
-            calls.iter().filter(|call| call.is_unknown()).map(|call| call.invoked).collect();
+    /// What is wrong, when calls of unknown outcome and further tries cannot fill them.
+    pub(super) fn new(
+        calls: &[Call],
+        idle: &[u64],
+        order: &[(u64, usize)],
+    ) -> Result<Self, String> {
+        let unknown = calls.iter().filter(|call| call.is_unknown()).map(|call| call.invoked);
+        let mut begun: Vec<u64> = unknown.chain(idle.iter().copied()).collect();
         begun.sort_unstable();
         let span = order.first().zip(order.last()).map_or(0, |(first, last)| last.0 - first.0 + 1);
         let missing = span - order.len() as u64;
         if missing > begun.len() as u64 {
             return Err(format!(
-                "{missing} sequences are missing, and {} calls have an unknown outcome",
+                "{missing} sequences are missing, and {} calls of unknown outcome or further tries can have them",
                 begun.len()
             ));
         }

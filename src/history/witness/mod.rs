@@ -16,12 +16,21 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use self::gaps::Gaps;
 use self::open::Open;
 use self::queue::Replayed;
+use super::tries::Tried;
 use super::{Call, Class, Findings, Outcome};
 use crate::queue::{Action, Answer, QueueId, Rejection};
 
 /// Checks a history that has all calls since the first of its sequences; with `partial`, some may be missing, and only
 /// what holds in spite of that is checked: sequences and real time.
 pub fn witness(calls: &[Call], partial: bool) -> Findings {
+    let tried = Tried::of(calls);
+    let mut findings = check(&tried.calls, &tried.idle, partial);
+    tried.name(&mut findings);
+    findings
+}
+
+/// `idle`: when tries began that may have places at which nothing happened.
+fn check(calls: &[Call], idle: &[u64], partial: bool) -> Findings {
     let mut order: Vec<(u64, usize)> = calls
         .iter()
         .enumerate()
@@ -39,7 +48,7 @@ pub fn witness(calls: &[Call], partial: bool) -> Findings {
     order.dedup_by_key(|(sequence, _)| *sequence);
     check_real_time(calls, &order, &mut findings);
     if !partial {
-        match Gaps::new(calls, &order) {
+        match Gaps::new(calls, idle, &order) {
             Ok(gaps) => Replay::new(calls, &order, gaps, &mut findings).run(&order),
             Err(what) => findings.add(Class::Unexpected, Vec::new(), what),
         }
@@ -118,7 +127,9 @@ impl<'a> Replay<'a> {
             let Outcome::Executed { result, .. } = call.outcome else {
                 unreachable!("the order has executed calls only");
             };
-            if self.open.leaves_open(call.action, result.ok()) {
+            if result != Err(Rejection::RequestReused)
+                && self.open.leaves_open(call.action, result.ok())
+            {
                 self.findings.unchecked += 1;
                 continue;
             }
@@ -127,6 +138,8 @@ impl<'a> Replay<'a> {
                 (Action::Id { label }, Ok(Answer::Label(id))) => self.id(*index, label, id),
                 // How full the service is cannot be told from a history.
                 (_, Err(Rejection::QueuesFull { .. } | Rejection::ItemsFull { .. })) => {}
+                // Which name a call had cannot, either.
+                (_, Err(Rejection::RequestReused)) => {}
                 (
                     Action::Destroy { queue }
                     | Action::Push { queue, .. }

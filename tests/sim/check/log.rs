@@ -72,13 +72,13 @@ impl DiskLog {
     }
 
     /// What the first `count` records come to.
-    pub(crate) fn fold(&self, count: usize) -> Snapshot {
-        let mut state = Snapshot::default();
+    pub(crate) fn fold(&self, count: usize, empty: impl Fn() -> Snapshot) -> Snapshot {
+        let mut state = empty();
         for written in &self.records[..count] {
             match written {
                 Written::Record(record) => state.record(record.clone()),
                 Written::Replacement(replacement, _) => {
-                    state = Snapshot::default();
+                    state = empty();
                     replacement.parts.iter().for_each(|part| state.part(part).expect("a part"));
                     state.parts_end().expect("all parts");
                 }

@@ -3,6 +3,7 @@
 mod answers;
 mod ledger;
 mod log;
+mod requests;
 mod spy;
 
 pub(crate) use answers::check_answers;

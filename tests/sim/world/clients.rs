@@ -1,24 +1,57 @@
 //! The clients' side of a run: calls are asked, and answered.
 
-use ftqueue::testing::{CallId, Event, Executed, Instant, Operation, Refusal, RequestName};
+use ftqueue::testing::{CallId, Event, Executed, Instant, Operation, Refusal};
 
 use super::{Happening, World};
-use crate::options::{MILLISECOND, Names};
-use crate::workload::Outcome;
+use crate::options::MILLISECOND;
+use crate::workload::{Again, Outcome};
+
+/// How long a caller waits before it looks again whether it may ask.
+const LOOK: u64 = 20 * MILLISECOND;
 
 impl World {
-    pub(super) fn invoke(&mut self, client: usize) {
-        let Some(index) = self.workload.invoke(self.now, client) else {
+    pub(super) fn invoke(&mut self, caller: usize) {
+        if self.workload.left > 0 && !self.workload.may_ask(caller) {
+            return self.schedule(self.now + LOOK, Happening::Invoke { caller });
+        }
+        let Some(index) = self.workload.invoke(self.now, caller) else {
             return;
         };
+        self.ask_besides(index, Again::Besides);
         self.ask(index);
+    }
+
+    /// A client may ask something by the name of a call, now or later.
+    fn ask_besides(&mut self, call: usize, again: Again) {
+        if let Some(after) = self.workload.besides(call, again) {
+            self.schedule(self.now + after, Happening::Again { call, again });
+        }
+    }
+
+    /// A client asks by a name that it used before.
+    pub(super) fn ask_again(&mut self, call: usize, again: Again) {
+        let healed = self.healed_at.is_some();
+        if healed && again != Again::Unanswered {
+            return;
+        }
+        let nodes = if healed { self.whole() } else { (0..self.nodes.len()).collect() };
+        let Some(try_index) = self.workload.ask_again(self.now, call, again, &nodes) else {
+            return;
+        };
+        let first = &self.workload.calls[call];
+        if first.returned == u64::MAX {
+            self.probes.hit("asked_again_while_under_way");
+        }
+        if first.node != self.workload.calls[try_index].node {
+            self.probes.hit("asked_again_elsewhere");
+        }
+        self.ask(try_index);
     }
 
     /// A call goes to its replica.
     pub(super) fn ask(&mut self, index: usize) {
         let call = &self.workload.calls[index];
-        let (client, node) = (call.client, call.node);
-        let (action, patience) = (call.action, call.patience);
+        let (node, action, patience) = (call.node, call.action, call.patience);
         if self.nodes[node].replica.is_none() {
             // Nobody listens there.
             return self.end_call(index, Outcome::NotExecuted);
@@ -26,13 +59,7 @@ impl World {
         self.nodes[node].open.insert(index);
         self.note(&[3, node as u64, index as u64]);
         let deadline = Instant(self.nodes[node].local(self.now).0 + patience);
-        let number = index as u64 + 1;
-        let named = |client: String| Some(RequestName { client: client.into(), number });
-        let request = match self.options.names {
-            Names::None => None,
-            Names::Short => named(format!("{client}")),
-            Names::Long => named(format!("{client:064}")),
-        };
+        let request = self.workload.calls[index].name.clone();
         let operation = Operation { action, request };
         self.nodes[node].inbox.push(Event::Call {
             call: CallId(index as u64),
@@ -80,18 +107,28 @@ impl World {
         call.returned = self.now;
         let refused = !matches!(outcome, Outcome::Executed(_));
         call.outcome = outcome;
-        self.workload.waiting -= 1;
-        let (client, node, action) = (call.client, call.node, call.action);
-        if client == usize::MAX {
-            if refused && self.healed_at.is_some() && self.whole().contains(&node) {
+        let (caller, node, action, named) =
+            (call.caller, call.node, call.action, call.name.is_some());
+        if caller == usize::MAX {
+            self.workload.waiting -= 1;
+            if !named && refused && self.healed_at.is_some() && self.whole().contains(&node) {
                 // Every replica that is whole must answer in the end.
                 let call = self.workload.tell(node, action);
                 self.schedule(self.now + 20 * MILLISECOND, Happening::Told { node, call });
             }
             return;
         }
+        if refused && self.workload.tries_again(index, self.healed_at.is_some()) {
+            return self.ask_besides(index, Again::Unanswered);
+        }
+        self.workload.waiting -= 1;
+        self.workload.settle(index);
+        if !refused {
+            self.ask_besides(index, Again::Besides);
+            self.ask_besides(index, Again::Other);
+        }
         let pause = if refused { 20 * MILLISECOND } else { 0 };
         let think = pause + self.random.below(self.options.think);
-        self.schedule(self.now + think, Happening::Invoke { client });
+        self.schedule(self.now + think, Happening::Invoke { caller });
     }
 }

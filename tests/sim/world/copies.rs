@@ -32,7 +32,7 @@ impl World {
 
     /// A replica reads what it copied, a little later.
     pub(super) fn read_copy(&mut self, index: usize, copied: &Copied) {
-        let mut state = Snapshot::default();
+        let mut state = self.empty_state()();
         let life = self.nodes[index].incarnation.0;
         let later = self.now + self.random.below(50 * MILLISECOND);
         let happening = match read_copy(copied.snapshot, copied.files.clone(), &mut state) {

@@ -24,6 +24,7 @@ impl World {
         self.note(&[7, index as u64]);
         let further = 1 + self.random.below(1_000);
         let seed = self.random.next();
+        let empty = self.empty_state();
         let node = &mut self.nodes[index];
         node.incarnation = Incarnation(node.incarnation.0 + further);
         let (segment, mut held) = (self.options.segment, Held::default());
@@ -38,7 +39,7 @@ impl World {
             }
             Err(error) => panic!("r{index} cannot be started: {error}"),
         };
-        node.began_with(recovered.snapshot, &held);
+        node.began_with(recovered.snapshot, &held, empty);
         let local = node.local(self.now);
         let mut replica =
             new_replica(index, &self.options, self.planted, node.incarnation, seed, local);

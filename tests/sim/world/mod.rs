@@ -26,7 +26,7 @@ use crate::options::{Broken, CALLS_FROM, Cut, Fault, MILLISECOND, Options, SECON
 use crate::probes::Probes;
 use crate::random::Random;
 use crate::story::{Story, Told};
-use crate::workload::{Outcome, Workload};
+use crate::workload::{Again, Outcome, Workload};
 
 /// The faults end at this time at the latest.
 const FAULTS_UNTIL: u64 = 20 * SECOND;
@@ -79,7 +79,12 @@ enum Happening {
         fault: Fault,
     },
     Invoke {
-        client: usize,
+        caller: usize,
+    },
+    /// A client asks by the name of a call again.
+    Again {
+        call: usize,
+        again: Again,
     },
     /// A story's call.
     Told {
@@ -158,8 +163,8 @@ impl World {
             let at = world.random.below(100 * MILLISECOND);
             world.schedule(at, Happening::Restart { node });
         }
-        for client in 0..world.options.clients * world.options.pipeline {
-            world.schedule(CALLS_FROM, Happening::Invoke { client });
+        for caller in 0..world.options.clients * world.options.pipeline {
+            world.schedule(CALLS_FROM, Happening::Invoke { caller });
         }
         for (at, node, fault) in world.options.faults.clone() {
             world.schedule(at, Happening::Fault { node, fault });
@@ -195,7 +200,8 @@ impl World {
         if let Some(views) = self.views_at_first.filter(|_| self.calm) {
             assert_eq!(self.views.len(), views, "the view changes though nothing calls for it");
         }
-        check_answers(&self.workload.calls, self.ledger.entries());
+        let seen = check_answers(&self.workload.calls, self.ledger.entries(), self.options.limits);
+        seen.into_iter().for_each(|(name, count)| self.probes.add(name, count));
         self.report()
     }
 
@@ -268,7 +274,8 @@ impl World {
                 self.wake_soon(node);
             }
             Happening::Fault { node, fault } => self.fault(node, fault),
-            Happening::Invoke { client } => self.invoke(client),
+            Happening::Invoke { caller } => self.invoke(caller),
+            Happening::Again { call, again } => self.ask_again(call, again),
             // A story has its own end.
             Happening::Heal if self.story.is_some() => {}
             Happening::Heal => self.heal(),

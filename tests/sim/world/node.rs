@@ -157,6 +157,7 @@ pub(super) fn new_replica(
     let id = ReplicaId(u8::try_from(index).expect("few replicas"));
     let mut config = Config::new(id, options.replicas).expect("valid options");
     config.planted = planted;
+    config.limits = options.limits;
     config.max_datagram = options.max_datagram;
     let bounds = Bounds::of(options);
     config.undelivered_window = bounds.undelivered;

@@ -45,7 +45,6 @@ impl Held {
 }
 
 /// A state that counts what it is made of.
-#[derive(Default)]
 struct Counted {
     state: Snapshot,
     records: usize,
@@ -74,13 +73,22 @@ impl Fold for Counted {
 
 impl Node {
     /// Takes in with which snapshot this life began, and checks that it is what the records before it come to.
-    pub(super) fn began_with(&mut self, snapshot: Option<u64>, held: &Held) {
+    pub(super) fn began_with(
+        &mut self,
+        snapshot: Option<u64>,
+        held: &Held,
+        empty: impl Fn() -> Snapshot,
+    ) {
         self.snapshot = snapshot.unwrap_or(0);
         self.snapshot_wanted = self.snapshot;
         self.snapshot_busy = false;
         let past = self.snapshots[&self.snapshot];
         if snapshot.is_some() {
-            assert_eq!(held.parts, parts(&self.log.fold(past)), "a snapshot is what it stands for");
+            assert_eq!(
+                held.parts,
+                parts(&self.log.fold(past, empty)),
+                "a snapshot is what it stands for"
+            );
         }
         self.log.recovered(past, &held.records);
     }
@@ -97,6 +105,12 @@ fn parts(state: &Snapshot) -> Vec<Vec<u8>> {
 }
 
 impl World {
+    /// Makes states of no records.
+    pub(super) fn empty_state(&self) -> impl Fn() -> Snapshot + use<> {
+        let (limits, planted) = (self.options.limits, self.planted);
+        move || Snapshot::new(limits, planted)
+    }
+
     /// A snapshot is begun where it is time: a little later, as by another thread.
     pub(super) fn watch_snapshots(&mut self, index: usize) {
         let node = &mut self.nodes[index];
@@ -117,6 +131,7 @@ impl World {
     pub(super) fn make_snapshot(&mut self, index: usize, life: u64, below: u64) {
         let faults = !self.calm && self.healed_at.is_none();
         let crash = faults && self.random.per_mille(200);
+        let empty = self.empty_state();
         let crash = crash.then(|| self.random.below(20));
         let node = &mut self.nodes[index];
         let Some(storage) = node.storage.as_mut().filter(|_| node.incarnation.0 == life) else {
@@ -130,7 +145,7 @@ impl World {
         if let Some(operations) = crash {
             node.disk.fail_after(operations);
         }
-        let mut state = Counted::default();
+        let mut state = Counted { state: empty(), records: 0 };
         let made = make_snapshot(&mut node.disk.clone(), index as u64, below, &mut state);
         let past = node.snapshots[&node.snapshot] + state.records;
         node.snapshots.insert(below, past);

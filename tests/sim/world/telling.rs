@@ -38,7 +38,7 @@ impl World {
         while self.next_at() <= until {
             self.step();
         }
-        check_answers(&self.workload.calls, self.ledger.entries());
+        check_answers(&self.workload.calls, self.ledger.entries(), self.options.limits);
         self.story.expect("a story is told")
     }
 
