@@ -113,11 +113,8 @@ def through_kills(checks: Checks, replicas: Serving) -> None:
     popped = pop_all(replicas, queue)
     checks.equal("pushed and lost", sorted(set(pushed) - set(popped)), [])
     checks.equal("in order", list(dict.fromkeys(popped)), pushed)
-    if remembers_names(replicas, queue):
-        doubled = sorted(item for item in set(popped) if popped.count(item) > 1)
-        checks.equal("doubled", doubled, [])
-    else:
-        print("  the replicas do not remember names yet: doubled pushes were not looked for")
+    doubled = sorted(item for item in set(popped) if popped.count(item) > 1)
+    checks.equal("doubled", doubled, [])
 
 
 def wait_for_more(pushed: list[int], failed: list[grpc.RpcError], done: threading.Event) -> None:
@@ -128,13 +125,6 @@ def wait_for_more(pushed: list[int], failed: list[grpc.RpcError], done: threadin
             return
         done.wait(0.01)
     raise AssertionError(f"no more than {len(pushed)} pushes were answered")
-
-
-def remembers_names(replicas: Serving, queue: int) -> bool:
-    first = Once(replicas.endpoints)
-    first.push(queue, -1)
-    first.number -= 1
-    return bool(first.push(queue, -1).duplicate)
 
 
 def pop_all(replicas: Serving, queue: int) -> list[int]:
