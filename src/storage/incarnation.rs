@@ -58,7 +58,7 @@ impl DataDirectory {
                     SEGMENT_LENGTH,
                     &mut |_: Record| {},
                 )?;
-                if found.records > 0 {
+                if found.records > 0 || found.snapshot.is_some() {
                     return Err(damaged("it is missing, though there is a log"));
                 }
                 1
