@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ftqueue::testing::{
-    CallId, Config, Dropped, Effect, Event, Incarnation, Instant, Opener, Operation, Readiness,
-    Replica, ReplicaId, Sealer, Seq, Snapshot, ViewNumber, open, pieces_of, read_copy,
+    CallId, Config, CopyPlace, Dropped, Effect, Event, Incarnation, Instant, MAX_NUMBER, Opener,
+    Operation, Readiness, Replica, ReplicaId, Sealer, Seq, Snapshot, ViewNumber, open, pieces_of,
+    read_copy,
 };
 
 use super::plausible::Plausible;
