@@ -19,6 +19,9 @@ const QUEUE: u8 = 2;
 const MORE: u8 = 3;
 const CLIENT: u8 = 4;
 
+/// No sequence or id is as great: the next one is counted in 64 bits.
+const MOST: i64 = 1 << 62;
+
 /// How many items a part has at most.
 const ITEMS: usize = 8_192;
 /// The longest part, in bytes.
@@ -79,7 +82,13 @@ impl Queues {
                 let queues = reader.varint()?;
                 let items = reader.varint()?;
                 let clients = reader.varint()?;
-                if queues > self.limits.queues || items > self.limits.items || self.last_id < 0 {
+                if self.sequence >= MOST.cast_unsigned() {
+                    return Err(Malformed("a sequence is too great"));
+                }
+                if queues > self.limits.queues
+                    || items > self.limits.items
+                    || !(0..MOST).contains(&self.last_id)
+                {
                     return Err(Malformed("a state has more than it may"));
                 }
                 self.announced = (queues, items, clients);

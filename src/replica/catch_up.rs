@@ -69,7 +69,7 @@ impl Replica {
         let Status::Outside(learner) = &mut self.status else {
             return;
         };
-        let attempt = learner.inquiry.attempt() as usize;
+        let attempt = learner.inquiry.attempt() as usize + self.copies_failed;
         if !learner.inquiry.take_due(now, bounds, jitter) || members.is_empty() {
             return;
         }
@@ -123,6 +123,11 @@ impl Replica {
         }
         let told = Boundaries::told(boundaries);
         let next = self.delivered_through.next();
+        let behind = view != ViewNumber::NONE && next <= through && next < held_from;
+        if behind && told.view_at(next).is_none() {
+            // So far behind that the member does not remember of which view that was.
+            return self.begin_copying(now, from);
+        }
         if view == ViewNumber::NONE || through < next || told.view_at(next).is_none() {
             // Not a member's word, or nothing new.
             return;

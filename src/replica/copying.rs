@@ -22,6 +22,9 @@ pub(super) const PIECES: u64 = 16;
 /// The most that is copied of a member, in bytes: more than full queues and a log take.
 const MOST: u64 = 8 << 30;
 
+/// No segment that another follows is shorter, in bytes.
+const SHORTEST_SEGMENT: u64 = 56;
+
 /// A copy that is being made.
 #[derive(Debug)]
 pub(super) struct Copying {
@@ -71,7 +74,7 @@ impl Copying {
 
     /// How much has come, in bytes.
     fn bytes(&self) -> u64 {
-        self.files.values().map(|file| file.len() as u64).sum()
+        self.files.values().map(|file| file.len() as u64 + SHORTEST_SEGMENT).sum()
     }
 
     /// When the last piece came.
@@ -88,13 +91,20 @@ impl Copying {
     /// Takes a piece in; gives whether it was new.
     fn take(&mut self, now: Instant, at: CopyPlace, length: u64, last: u64, bytes: Bytes) -> bool {
         if at.snapshot != self.next.snapshot {
-            if (at.segment, at.offset) != (0, 0) || at.snapshot == 0 {
+            if (at.segment, at.offset) != (0, 0) || at.snapshot < self.next.snapshot {
                 return false;
             }
-            // The first piece at all, or the giver has a newer snapshot, and not all of the old one's segments.
-            let giver = self.giver;
-            *self = Self::new(giver, now);
-            self.next.snapshot = at.snapshot;
+            // The first piece at all, or the giver has a newer snapshot. The whole segments after that stay what they are.
+            let whole = at.snapshot.max(1)..self.next.segment;
+            self.files.retain(|segment, _| whole.contains(segment));
+            self.ahead.clear();
+            self.next = CopyPlace { snapshot: at.snapshot, segment: 0, offset: 0 };
+            self.came = 0;
+        }
+        let end = at.offset + bytes.len() as u64;
+        let is_last = self.next.segment >= last;
+        if end > length || self.next.segment > 0 && !is_last && length < SHORTEST_SEGMENT {
+            return false;
         }
         let window = self.next.offset..self.next.offset + PIECES * u64::from(u16::MAX);
         if at.segment != self.next.segment || !window.contains(&at.offset) {
@@ -120,9 +130,12 @@ impl Copying {
         }
         if self.next.offset >= length {
             // The file's end, as it was when this piece was sent.
-            let segment =
+            let mut segment =
                 if self.next.segment == 0 { self.next.snapshot } else { self.next.segment + 1 };
-            self.complete = self.next.segment >= last;
+            while self.files.contains_key(&segment) {
+                segment += 1;
+            }
+            self.complete = is_last;
             self.next = CopyPlace { segment, offset: 0, ..self.next };
             self.ahead.clear();
             // What follows in the window is of the next file, and was not asked for.
@@ -154,6 +167,9 @@ impl Replica {
         let Some(copying) = &mut self.copying else {
             return;
         };
+        if !wanted {
+            copying.progress = now;
+        }
         if copying.complete || !wanted {
             return copying.again.stop();
         }
@@ -201,7 +217,8 @@ impl Replica {
 
     /// What was copied could not be read: it is asked for anew.
     pub(super) fn give_copy_up(&mut self) {
-        tracing::warn!(replica = %self.me.id, "a copy comes to nothing, and is begun anew");
+        tracing::warn!(replica = %self.me.id, "a copy comes to nothing, and is begun anew elsewhere");
+        self.copies_failed += 1;
         self.copying = None;
     }
 
@@ -242,8 +259,9 @@ impl Replica {
             }
         }
         let through = copy.delivered_through();
-        if through <= self.log.ordered_through() {
-            // What was lacking came otherwise.
+        // Where the own log has that entry and it is the delivered one, what was lacking came otherwise.
+        let own = self.log.boundaries().view_at(through);
+        if through <= self.log.ordered_through() && (own.is_none() || own == copy.last_view()) {
             return;
         }
         self.counters.copies_taken += 1;
@@ -272,7 +290,7 @@ impl Replica {
         if let Status::Installing(install) = &mut self.status {
             let Fetch { log, last, source, .. } = &install.fetch;
             install.fetch = Fetch::new(log.clone(), *last, *source, now);
-            install.unlike = false;
+            install.unlike = install.fetch.log.view_at(through).is_none();
         }
         self.continue_install(now, effects);
     }

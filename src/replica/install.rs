@@ -62,7 +62,7 @@ impl Replica {
             common = Some(ordered);
         }
         // The told boundaries may begin past the own log: then nothing is dropped before all of it is replaced.
-        let unlike = chosen.view_at(ordered).is_none();
+        let unlike = common.is_none() && chosen.view_at(self.delivered_through).is_none();
         let common = common.filter(|common| *common >= self.delivered_through);
         if common.is_none() && !unlike {
             // Nobody who keeps the rules chooses a log without what was delivered.

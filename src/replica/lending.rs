@@ -21,7 +21,7 @@ impl Replica {
         effects: &mut Vec<Effect>,
     ) {
         let mut pieces = 0;
-        while pieces < PIECES && !self.budget_is_spent(now) {
+        while pieces < PIECES && !self.budget_is_half_spent(now) {
             (0..PIECE_COST).for_each(|_| self.resend.spend());
             pieces += 1;
         }

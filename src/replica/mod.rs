@@ -179,6 +179,8 @@ pub struct Replica {
 
     /// What a member's storage holds, being copied.
     copying: Option<Copying>,
+    /// How many copies came to nothing: another member is asked for the next.
+    copies_failed: usize,
     /// What a copy came to, until it can take the place of the own log.
     copied: Option<Snapshot>,
 
@@ -235,6 +237,7 @@ impl Replica {
             readmission: vec![Readmission::default(); replicas],
             view_attention: true,
             copying: None,
+            copies_failed: 0,
             copied: None,
             outbox: Outbox::new(replicas),
             counters: Counters::default(),

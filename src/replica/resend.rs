@@ -133,6 +133,11 @@ impl Replica {
         }
     }
 
+    /// Whether half of it is: the rest is the ring's own.
+    pub(super) fn budget_is_half_spent(&mut self, now: Instant) -> bool {
+        self.resend.is_spent(now, self.config.resends_per_ms.div_ceil(2))
+    }
+
     pub(super) fn budget_is_spent(&mut self, now: Instant) -> bool {
         self.resend.is_spent(now, self.config.resends_per_ms) && !planted!(self, NoResendBudget)
     }

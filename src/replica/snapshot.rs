@@ -23,6 +23,7 @@ use crate::entry::{
 use crate::planted::PlantedBug;
 use crate::queue::{self, Limits, MAX_STATE_PART, Queues};
 use crate::types::{Boundary, Seq, ViewNumber};
+use crate::wire::MAX_NUMBER;
 
 const HEAD: u8 = 1;
 const VIEWS: u8 = 2;
@@ -84,6 +85,11 @@ impl Snapshot {
     /// The highest promise.
     pub(super) fn promised(&self) -> ViewNumber {
         self.promised
+    }
+
+    /// The last delivered entry's view, where that is known.
+    pub(super) fn last_view(&self) -> Option<ViewNumber> {
+        self.boundaries.view_at(self.delivered_through)
     }
 
     /// Whether the last delivered entry is that of a log, too, as far as can be told.
@@ -161,14 +167,20 @@ impl Snapshot {
                 self.promised = decode_view_number(reader)?;
                 self.delivered_through = Seq(reader.varint()?);
                 self.delivered_names = LastNames::decode(reader)?;
+                if self.promised.round > MAX_NUMBER || self.delivered_through.0 > MAX_NUMBER {
+                    return Err(Malformed("a number is too great"));
+                }
             }
             VIEWS => {
+                let mut before = Seq(0);
                 for _ in 0..reader.count(MAX_PART)? {
                     let view = decode_view_number(reader)?;
                     let first = Seq(reader.varint()?);
-                    if view <= self.boundaries.last_view() || view > self.promised {
+                    let rises = before < first && self.boundaries.last_view() < view;
+                    if !rises || view > self.promised || first.0 > MAX_NUMBER {
                         return Err(Malformed("views are out of order"));
                     }
+                    before = first;
                     self.boundaries.append(first, view);
                 }
             }
@@ -203,14 +215,13 @@ impl Replay for Snapshot {
         match record {
             Record::Append(entry) => self.append(entry),
             Record::Drop { after } => {
-                while self.ordered_through() > after {
-                    self.undelivered.pop_back().expect("what is delivered stays");
-                }
+                // What is delivered stays: storage's rules say so, and what was copied is no reason to panic.
+                while self.ordered_through() > after && self.undelivered.pop_back().is_some() {}
                 self.boundaries.drop_after(after);
             }
             Record::Promise(view) => self.promised = view,
             Record::Delivered(through) => {
-                while self.delivered_through < through {
+                while self.delivered_through < through && !self.undelivered.is_empty() {
                     self.deliver();
                 }
             }

@@ -74,6 +74,7 @@ impl Replica {
         let entry = Entry { seq: view.start, view: view.number, body };
         self.log.append(entry.clone());
         self.write(Record::Append(entry), effects);
+        (self.copying, self.copied) = (None, None);
         self.begin_ring(&told);
         self.counters.views_installed += 1;
         self.note_absent(now, &told.view);

@@ -60,18 +60,15 @@ impl CopyThread {
         Ok(Self { jobs, done })
     }
 
-    /// Has something read, unless too much waits.
-    pub(super) fn give(&self, job: Job) {
-        self.jobs.try_send(job).ok();
+    /// Has something read, unless too much waits. Says whether it is.
+    pub(super) fn give(&self, job: Job) -> bool {
+        self.jobs.try_send(job).is_ok()
     }
 
     /// What was read next. May be dropped while it waits.
     pub(super) async fn done(&mut self) -> Done {
-        match self.done.recv().await {
-            Some(done) => done,
-            // The thread ends by a broken invariant alone, which is no reason to do the same here.
-            None => std::future::pending().await,
-        }
+        // A broken invariant ends the process, wherever it was found.
+        self.done.recv().await.expect("the thread for copies has ended")
     }
 }
 

@@ -315,14 +315,16 @@ impl EventLoop {
         if !self.records.is_empty() {
             self.disk.write(std::mem::take(&mut self.records));
         }
+        let mut unread = false;
         for effect in others {
             match effect {
                 Effect::Send { to, datagram } => self.send(to, &datagram),
                 Effect::Write(_) | Effect::Replace(_) => unreachable!("taken out before"),
                 Effect::Lend { to, at, pieces, length } => {
+                    // Who is not served asks again.
                     self.copies.give(Job::Lend { to, at, pieces, length });
                 }
-                Effect::ReadCopy(copied) => self.copies.give(Job::Read(copied)),
+                Effect::ReadCopy(copied) => unread |= !self.copies.give(Job::Read(copied)),
                 Effect::Answer { call, result } => {
                     self.counters.answers += 1;
                     if !self.calls.answer(call, result) {
@@ -333,6 +335,9 @@ impl EventLoop {
         }
         // Its memory is used again.
         self.effects = effects;
+        if unread {
+            self.replica.handle(self.clock.now(), Event::CopyUnreadable, &mut self.effects);
+        }
     }
 
     /// Sends a datagram, or counts why not: the ring repairs what was lost.

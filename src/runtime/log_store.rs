@@ -79,7 +79,13 @@ impl Store for Log {
 
     fn replace(&mut self, replacement: &Replacement) -> Result<(), NotWritten> {
         // It would miss what is removed here.
-        self.snapshots.wait();
+        match self.snapshots.wait() {
+            Some(Ok(Made::Snapshot { segment, bytes })) => {
+                self.storage.snapshot_made(segment, bytes);
+            }
+            Some(Ok(Made::Full) | Err(Error::Damaged { .. })) | None => {}
+            Some(Err(failure)) => return Err(NotWritten::Failed(failure.to_string())),
+        }
         match self.storage.replace(replacement) {
             Ok(Append::Written) => Ok(()),
             Ok(Append::Full) => Err(NotWritten::Full),

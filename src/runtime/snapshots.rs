@@ -60,13 +60,10 @@ impl SnapshotThread {
         }
     }
 
-    /// Waits until none is being made; what came of it is not told any more.
-    pub(super) fn wait(&mut self) {
-        if self.busy {
-            // The thread may have ended, as `made` tells.
-            self.made.recv().ok();
-            self.busy = false;
-        }
+    /// Waits until none is being made; gives what came of it.
+    pub(super) fn wait(&mut self) -> Option<Result<Made, Error>> {
+        // The thread may have ended, as `made` tells.
+        std::mem::take(&mut self.busy).then(|| self.made.recv().ok()).flatten()
     }
 
     /// Whether one is being made.

@@ -97,10 +97,10 @@ fn until_refused(cluster: &Cluster, id: usize) {
         if goes_on { Err(answer) } else { Ok((exit, answer)) }
     });
     let error = &refused.1["error"];
-    assert_eq!(
-        (refused.0, &error["code"], &error["outcome"]),
-        (1, &json!("RESOURCE_EXHAUSTED"), &json!("not_executed"))
-    );
+    assert_eq!(error["code"], "RESOURCE_EXHAUSTED");
+    // A try before it may have come to no answer.
+    let outcome = (refused.0, error["outcome"].as_str());
+    assert!([(1, Some("not_executed")), (5, Some("unknown"))].contains(&outcome), "{outcome:?}");
 }
 
 /// Pushes an item that one replica has to answer for.

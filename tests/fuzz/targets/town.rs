@@ -247,6 +247,7 @@ fn carry_out(
             }
             Effect::Lend { to, at, length, .. } => {
                 reached.insert("pieces lent");
+                let at = CopyPlace { offset: at.offset.min(MAX_NUMBER - 7), ..at };
                 let pieces =
                     pieces_of(at, (at.offset + 7, 1), Bytes::from_static(b"a piece"), length);
                 node.inbox.push(Event::Lent { to, pieces });
