@@ -89,10 +89,14 @@ impl Replica {
         if self.detector.incarnation_of(id).is_some_and(|heard| heard > life) {
             return Some(Suspicion::Restarted);
         }
-        if let Some(unreachable) = self.unreachable(id, now) {
-            return Some(unreachable);
-        }
         let in_view_for = now.since(self.status_since);
+        match self.unreachable(id, now) {
+            // What it said last may be of before it heard this replica for the first time: at a start who was asked for a
+            // promise by one replica need not have heard more of another.
+            Some(Suspicion::Deaf) if in_view_for <= self.config.silence => {}
+            None => {}
+            unreachable => return unreachable,
+        }
         let best = self.best_set(now, told.view.set());
         let (mine, its) = (1 << self.me.id.0, 1 << id.0);
         if best & mine != 0 && best & its == 0 && in_view_for > self.config.silence {
