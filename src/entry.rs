@@ -10,7 +10,8 @@ use bytes::Bytes;
 
 use crate::codec::{Malformed, Reader, Writer};
 use crate::types::{
-    Boundary, Incarnation, LocalSeq, MAX_REPLICAS, Member, MessageName, ReplicaId, Seq, ViewNumber,
+    Boundary, DiskId, Incarnation, LocalSeq, MAX_REPLICAS, Member, MessageName, ReplicaId, Seq,
+    ViewNumber,
 };
 
 /// One position of the log.
@@ -75,6 +76,61 @@ pub enum Record {
     Promise(ViewNumber),
     /// Entries through this number were delivered: they never change.
     Delivered(Seq),
+    /// Promises of this replica's earlier lives do not count any more: it lost its disk, and asked what was on it.
+    Fence(Member),
+    /// The disk is new: the first record of its log.
+    New(DiskId),
+    /// The replica takes part from here on: these were the disks of all replicas, by id, when the cluster was first
+    /// started. 1 to `MAX_REPLICAS`.
+    Formatted(Vec<DiskId>),
+    /// The disk may lack what it held: until [`Record::Recovered`] its replica takes no part.
+    Lost,
+    /// All that the lost disk can have held that counts is here again.
+    Recovered,
+}
+
+/// What a replica's disk is good for, by the records on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum DiskState {
+    /// Nothing was ever on it, and whether it should have been is not known yet.
+    #[default]
+    New,
+    /// It has all that its replica ever said that it has.
+    Sound,
+    /// It may lack some of it.
+    Lost,
+}
+
+impl DiskState {
+    /// The state after a further record. Logs of before there were new disks begin with any record.
+    pub(crate) fn after(self, record: &Record) -> Self {
+        match record {
+            Record::New(_) => Self::New,
+            Record::Lost => Self::Lost,
+            Record::Formatted(_) | Record::Recovered => Self::Sound,
+            _ if self == Self::New => Self::Sound,
+            _ => self,
+        }
+    }
+
+    /// Appends its byte.
+    pub(crate) fn encode(self, writer: &mut Writer<'_>) {
+        writer.u8(match self {
+            Self::New => 0,
+            Self::Sound => 1,
+            Self::Lost => 2,
+        });
+    }
+
+    /// Reads its byte.
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        match reader.u8()? {
+            0 => Ok(Self::New),
+            1 => Ok(Self::Sound),
+            2 => Ok(Self::Lost),
+            _ => Err(Malformed("a disk's state is unknown")),
+        }
+    }
 }
 
 /// Who takes in what storage holds: first a snapshot's parts, where there is one, then every record after it, in order.
@@ -117,6 +173,8 @@ pub struct Replacement {
     pub promised: ViewNumber,
     /// The last entry's number: all are delivered.
     pub delivered: Seq,
+    /// What the disk is good for.
+    pub disk: DiskState,
     /// Where the views of the entries begin, numbers and views rising: the last ones.
     pub boundaries: Vec<Boundary>,
     /// The snapshot's parts, as [`Fold::encode`] gives them.
@@ -142,6 +200,11 @@ const APPEND: u8 = 1;
 const DROP: u8 = 2;
 const PROMISE: u8 = 3;
 const DELIVERED: u8 = 4;
+const FENCE: u8 = 5;
+const NEW: u8 = 6;
+const FORMATTED: u8 = 7;
+const LOST: u8 = 8;
+const RECOVERED: u8 = 9;
 
 /// Appends an entry's bytes.
 pub(crate) fn encode_entry(entry: &Entry, out: &mut Vec<u8>) {
@@ -185,7 +248,28 @@ pub(crate) fn encode_record(record: &Record, out: &mut Vec<u8>) {
             out.push(DELIVERED);
             Writer::new(out).varint(through.0);
         }
+        Record::Fence(member) => {
+            out.push(FENCE);
+            encode_member(*member, &mut Writer::new(out));
+        }
+        Record::New(disk) => {
+            out.push(NEW);
+            Writer::new(out).u64(disk.0);
+        }
+        Record::Formatted(disks) => {
+            assert!((1..=MAX_REPLICAS).contains(&disks.len()), "replicas have disks");
+            out.push(FORMATTED);
+            encode_disks(disks, &mut Writer::new(out));
+        }
+        Record::Lost => out.push(LOST),
+        Record::Recovered => out.push(RECOVERED),
     }
+}
+
+/// Appends how many disks there are, and their ids.
+pub(crate) fn encode_disks(disks: &[DiskId], writer: &mut Writer<'_>) {
+    writer.count(disks.len());
+    disks.iter().for_each(|disk| writer.u64(disk.0));
 }
 
 pub(crate) fn encode_view_number(view: ViewNumber, writer: &mut Writer<'_>) {
@@ -242,8 +326,25 @@ pub(crate) fn decode_record(reader: &mut Reader<'_>) -> Result<Record, Malformed
             view => Ok(Record::Promise(view)),
         },
         DELIVERED => Ok(Record::Delivered(Seq(reader.varint()?))),
+        FENCE => Ok(Record::Fence(decode_member(reader)?)),
+        NEW => match DiskId(reader.u64()?) {
+            DiskId(0) => Err(Malformed("a disk has no id")),
+            disk => Ok(Record::New(disk)),
+        },
+        FORMATTED => match decode_disks(reader)? {
+            disks if disks.is_empty() => Err(Malformed("a cluster has no disks")),
+            disks => Ok(Record::Formatted(disks)),
+        },
+        LOST => Ok(Record::Lost),
+        RECOVERED => Ok(Record::Recovered),
         _ => Err(Malformed("a record's kind is unknown")),
     }
+}
+
+/// Reads the ids of at most `MAX_REPLICAS` disks; 0 stands for one that is not known.
+pub(crate) fn decode_disks(reader: &mut Reader<'_>) -> Result<Vec<DiskId>, Malformed> {
+    let count = reader.count(MAX_REPLICAS)?;
+    (0..count).map(|_| reader.u64().map(DiskId)).collect()
 }
 
 pub(crate) fn decode_view_number(reader: &mut Reader<'_>) -> Result<ViewNumber, Malformed> {
@@ -288,6 +389,11 @@ mod tests {
             Record::Drop { after: Seq(0) },
             Record::Promise(view),
             Record::Delivered(Seq(u64::MAX)),
+            Record::Fence(member(8, 300)),
+            Record::New(DiskId(7)),
+            Record::Formatted(vec![DiskId(1), DiskId(u64::MAX), DiskId(0)]),
+            Record::Lost,
+            Record::Recovered,
         ]
     }
 
@@ -312,7 +418,7 @@ mod tests {
             let length = random.index(40);
             let mut bytes = random.bytes(length);
             if let Some(first) = bytes.first_mut() {
-                *first %= 6;
+                *first %= 11;
             }
             let mut reader = Reader::new(&bytes);
             if let Ok(record) = decode_record(&mut reader) {

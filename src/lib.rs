@@ -50,7 +50,7 @@ pub use queue::{QueueId, RequestName};
 pub mod testing {
     pub use crate::codec::Malformed;
     pub use crate::config::Config;
-    pub use crate::entry::{Body, Entry, Fold, Record, Replacement, Replay};
+    pub use crate::entry::{Body, DiskState, Entry, Fold, Record, Replacement, Replay};
     pub use crate::planted::PlantedBug;
     pub use crate::queue::*;
     pub use crate::replica::*;

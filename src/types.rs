@@ -109,6 +109,10 @@ pub struct Member {
     pub incarnation: Incarnation,
 }
 
+/// What tells a new disk from all others: drawn at random when a replica first uses it; never 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DiskId(pub u64);
+
 /// Where a view's entries begin in a log: those from `first` on, up to the next boundary, carry `view`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Boundary {

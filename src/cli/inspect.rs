@@ -87,6 +87,14 @@ fn line(record: &Record) -> String {
         Record::Drop { after } => format!("drop after {after}"),
         Record::Promise(view) => format!("promise {view}"),
         Record::Delivered(through) => format!("delivered through {through}"),
+        Record::Fence(life) => format!("fence {} below {}", life.id, life.incarnation),
+        Record::New(disk) => format!("new disk {:016x}", disk.0),
+        Record::Formatted(disks) => {
+            let disks: Vec<_> = disks.iter().map(|disk| format!("{:016x}", disk.0)).collect();
+            format!("formatted with disks {}", disks.join(" "))
+        }
+        Record::Lost => "lost".to_owned(),
+        Record::Recovered => "recovered".to_owned(),
     }
 }
 

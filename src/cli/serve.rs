@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::runtime;
 use crate::runtime::{Address, DRAIN_TIME, Durability, NotStarted, Start};
 use crate::storage::{self, DataDirectory, Owner, SEGMENT_LENGTH};
-use crate::types::ReplicaId;
+use crate::types::{Incarnation, ReplicaId};
 use crate::wire::{ClusterId, ClusterKey, MAX_DATAGRAM, MIN_MAX_DATAGRAM};
 
 /// How long connections may take to close once all calls are answered.
@@ -62,7 +62,7 @@ Exit codes:
   2        bad arguments
   3        cannot start: an address in use, the data directory locked or another's
   4        storage failed: nothing that is not durable is answered
-  6        storage is damaged: the replica does not start
+  6        storage is damaged, and there is no other replica to ask what it held
   128 + n  stopped at once by a second signal n";
 
 /// Run one replica
@@ -134,6 +134,7 @@ enum Failure {
     Start(String),
     Storage(String),
     Damaged(String),
+    Outlived(Incarnation),
 }
 
 /// Runs a replica until it is told to stop.
@@ -147,6 +148,13 @@ pub(crate) fn run(arguments: ServeArguments) -> Exit {
                 Failure::Start(message) => (Exit::Unreachable, message),
                 Failure::Storage(message) => (Exit::Storage, message),
                 Failure::Damaged(message) => (Exit::Damaged, message),
+                Failure::Outlived(life) => {
+                    let outlived = runtime::Failure::Outlived(life);
+                    (
+                        Exit::Refused,
+                        format!("{outlived}; the next start of this one will be after it"),
+                    )
+                }
             };
             eprintln!("error: {message}");
             exit
@@ -177,12 +185,21 @@ fn serve(arguments: ServeArguments) -> Result<(), Failure> {
         let listener = listen(&arguments.listen).await?;
         let directory = DataDirectory::open(&arguments.data)?;
         let owner = Owner { cluster: arguments.cluster_name, replica: config.id };
-        let incarnation = directory.begin_life(&owner, unix_milliseconds())?;
+        let (last, distrusted) = match directory.last_life(&owner) {
+            Ok(last) => (last, None),
+            // There are others to ask what it held.
+            Err(damage @ storage::Error::Damaged { .. }) if config.replicas > 1 => {
+                (Incarnation(0), Some(damage))
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let incarnation = directory.begin_life(&owner, last, unix_milliseconds())?;
         let cluster = ClusterId::from_name(&owner.cluster);
         let start = Start {
             config,
             incarnation,
-            disk: [directory.folder(), directory.folder(), directory.folder()],
+            directory: directory.path().to_owned(),
+            distrusted,
             owner: owner.hash(),
             durability: arguments.durability,
             segment_length: arguments.segment_length,
@@ -191,7 +208,12 @@ fn serve(arguments: ServeArguments) -> Result<(), Failure> {
             listen: arguments.ring_listen,
             seed: seed()?,
         };
-        run_until_told(start, listener, arguments.stop_with_stdin).await
+        let ended = run_until_told(start, listener, arguments.stop_with_stdin).await;
+        if let Err(Failure::Outlived(life)) = &ended {
+            // The next start is after that one.
+            directory.begin_life(&owner, *life, unix_milliseconds())?;
+        }
+        ended
     });
     // A look-up of a name may still hang; nobody waits for it.
     tokio.shutdown_background();
@@ -352,6 +374,7 @@ impl From<runtime::Failure> for Failure {
         match failure {
             runtime::Failure::System(_) => Self::Running(failure.to_string()),
             runtime::Failure::Storage(_) => Self::Storage(failure.to_string()),
+            runtime::Failure::Outlived(life) => Self::Outlived(life),
         }
     }
 }
@@ -361,9 +384,9 @@ impl From<storage::Error> for Failure {
         use storage::Error::{Damaged, Failed, Foreign, Locked, Unusable};
         match error {
             Locked { .. } | Foreign { .. } | Unusable { .. } => Self::Start(error.to_string()),
-            Damaged { .. } => Self::Damaged(format!(
-                "{error}; this version cannot heal it: the other replicas go on without this one"
-            )),
+            Damaged { .. } => {
+                Self::Damaged(format!("{error}; there is no other replica to ask what it held"))
+            }
             Failed { .. } => Self::Storage(error.to_string()),
         }
     }

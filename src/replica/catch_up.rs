@@ -7,6 +7,7 @@ use super::boundaries::Boundaries;
 use super::event::Effect;
 use super::fetch::Fetch;
 use super::status::Status;
+use crate::entry::DiskState;
 use crate::planted::planted;
 use crate::types::{Boundary, Instant, ReplicaId, Seq, ViewNumber};
 use crate::wire::{Chunk, MAX_BOUNDARIES};
@@ -47,7 +48,9 @@ impl Replica {
     pub(super) fn watch_learner(&mut self, now: Instant) {
         let (target, delivered) = (self.detector.delivered_by_members(), self.delivered_through);
         let ordered = self.log.ordered_through();
-        let (due, full) = (now, self.storage_full || self.copying.is_some());
+        // What a new disk is to hold is not known yet.
+        let new = self.own_disk.state == DiskState::New;
+        let (due, full) = (now, self.storage_full || self.copying.is_some() || new);
         let Status::Outside(learner) = &mut self.status else {
             return;
         };

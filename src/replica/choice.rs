@@ -19,10 +19,20 @@ impl Replica {
         number: ViewNumber,
         proposal: &Proposal,
     ) -> Option<Told> {
-        let promises = || {
+        let all = || {
             let all = (0..).map(replica_id).zip(&proposal.promises);
             all.filter_map(|(id, promise)| Some((id, promise.as_ref()?)))
         };
+        // Who lost its disk since it promised does not hold what it promised with.
+        let fenced = |id: ReplicaId, promise: &Promised| {
+            let fences = all().flat_map(|(_, other)| &other.log.fences);
+            let mut its = fences.filter(|fence| fence.id == id);
+            its.any(|fence| promise.incarnation < fence.incarnation) && !planted!(self, NoFences)
+        };
+        let promises = || all().filter(|(id, promise)| !fenced(*id, promise));
+        if promises().count() < self.quorum.size() && !planted!(self, MinorityPromises) {
+            return None;
+        }
         // Of two logs the one whose end is of the later view is the greater, however long the other is.
         let greatness = |log: &LogEnd| {
             let view = if planted!(self, LongestLog) { ViewNumber::NONE } else { log.last_view };
@@ -87,6 +97,7 @@ impl Replica {
         let last_view = self.log.last_view();
         let boundaries = self.log.boundaries().last(MAX_BOUNDARIES);
         let held_from = self.log.trimmed_through().next();
-        LogEnd { last_view, last, delivered, held_from, boundaries }
+        let fences = self.log.lives().fences();
+        LogEnd { last_view, last, delivered, held_from, boundaries, fences }
     }
 }

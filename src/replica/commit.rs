@@ -17,6 +17,7 @@ impl Replica {
     /// A member's log is durable through `through`.
     pub(super) fn on_ack(&mut self, from: ReplicaId, through: Seq, reply: bool) {
         self.acks.note(from, through);
+        self.heard_acks.note(from, self.status.view_number(), through);
         // A member that orders nothing yet can know from an ack that there is something to order.
         self.order.note_highest(through, self.known_window());
         self.acks.owed[from.index()] |= reply;

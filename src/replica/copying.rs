@@ -270,6 +270,7 @@ impl Replica {
             // Before any of it counts: no view below the giver's is taken part in any more.
             copy.raise_promise(self.promised);
         }
+        copy.keep(self.own_disk.state, self.log.lives(), &self.own_disk.first_disks);
         let replacement = copy.to_replacement();
         self.begin_with(copy);
         self.write_replacement(Arc::new(replacement), effects);

@@ -98,6 +98,10 @@ counters! {
     copy_pieces_taken,
     /// Copies that took the place of the own log.
     copies_taken,
+    /// Own disks found to be lost, and recovered.
+    disks_lost,
+    /// See `disks_lost`.
+    disks_recovered,
     /// What was told of views and logs that nobody tells who keeps the rules.
     impossible_views,
     /// Calls refused because too many wait.

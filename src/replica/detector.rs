@@ -32,13 +32,15 @@ impl Replica {
         let heartbeat = self.heartbeat(now);
         self.outbox.for_all(heartbeat);
         self.counters.heartbeats_sent += 1;
+        self.tell_new_disks();
+        self.tell_known();
     }
 
     /// What this replica says of itself now.
     pub(super) fn heartbeat(&self, now: Instant) -> Chunk {
         // What is delivered and not durable here would be learnt anew by the next life.
         let delivered = self.delivered_through.min(self.log.durable_through());
-        let leaving = self.leaving || self.storage_full;
+        let leaving = self.leaving || self.storage_full || !self.takes_part();
         let heard = self.detector.heard(now, self.config.silence);
         Chunk::Heartbeat { sent_at: microseconds(now), delivered, leaving, heard }
     }

@@ -26,6 +26,11 @@ impl Writes {
         self.last
     }
 
+    /// The last write that is durable, and so are all before it.
+    pub(super) fn durable(&self) -> u64 {
+        self.durable
+    }
+
     /// Whether all that was written is durable.
     pub(super) fn all_durable(&self) -> bool {
         self.durable == self.last
@@ -52,7 +57,7 @@ impl Replica {
                 self.writes.appends.push_back((self.writes.last, entry.seq));
             }
             Record::Delivered(through) => self.writes.delivered = *through,
-            Record::Drop { .. } | Record::Promise(_) => {}
+            _ => {}
         }
         effects.push(Effect::Write(record));
     }
@@ -75,7 +80,12 @@ impl Replica {
     /// The first `writes` records are durable: only now may what stands on them be said.
     pub(super) fn on_synced(&mut self, now: Instant, writes: u64, effects: &mut Vec<Effect>) {
         assert!(writes <= self.writes.last, "only what was written can be synced");
+        let was_durable = self.own_disk_is_durable();
         self.writes.durable = self.writes.durable.max(writes);
+        if !was_durable && self.own_disk_is_durable() {
+            // The others wait for it.
+            self.heartbeat_due = now;
+        }
         while let Some((write, seq)) = self.writes.appends.front().copied()
             && write <= self.writes.durable
         {

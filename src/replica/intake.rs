@@ -103,6 +103,13 @@ impl Replica {
             Chunk::Copy { at, length, last_segment, bytes } => {
                 self.on_copy(now, from, (at, length, last_segment), bytes, effects);
             }
+            Chunk::Known { lives } => self.on_known(now, from, &lives, effects),
+            Chunk::NewDisks { disks } => self.on_new_disks(now, from, disks),
+            Chunk::Formatted { disks } => self.on_formatted(now, disks, effects),
+            Chunk::Recover => self.on_recover(sender, effects),
+            Chunk::Recovery { last_view, last, fences } => {
+                self.on_recovery(from, header.promised, (last_view, last), fences);
+            }
             _ if !self.is_in_view(header) => {}
             Chunk::Data { name, payload } => self.on_data(name, payload),
             Chunk::Sequence { first, names } => self.on_sequence(first, &names),

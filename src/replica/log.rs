@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 
 use super::boundaries::Boundaries;
 use super::last_names::LastNames;
+use super::lives::Lives;
 use crate::entry::Entry;
-use crate::types::{Seq, ViewNumber};
+use crate::types::{Member, Seq, ViewNumber};
 
 /// Entries `trimmed_through + 1 ..= ordered_through`.
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ pub(super) struct Log {
     boundaries: Boundaries,
     /// Each origin's last message in the log.
     last_names: LastNames,
+    /// What is known of the replicas' lives: what its entries say, dropped ones too, and more.
+    lives: Lives,
 }
 
 impl Log {
@@ -31,6 +34,7 @@ impl Log {
         boundaries: Boundaries,
         names: &LastNames,
         entries: VecDeque<Entry>,
+        lives: Lives,
     ) -> Self {
         let mut last_names = names.clone();
         entries.iter().filter_map(Entry::name).for_each(|name| last_names.note(name));
@@ -41,6 +45,7 @@ impl Log {
             entries,
             boundaries,
             last_names,
+            lives,
         }
     }
 
@@ -79,6 +84,16 @@ impl Log {
         &self.last_names
     }
 
+    /// What is known of the replicas' lives.
+    pub(super) fn lives(&self) -> &Lives {
+        &self.lives
+    }
+
+    /// A replica's promises before this life do not count any more. Says whether that is new.
+    pub(super) fn raise_fence(&mut self, life: Member) -> bool {
+        self.lives.raise_fence(life)
+    }
+
     /// Appends the next entry.
     pub(super) fn append(&mut self, entry: Entry) {
         assert_eq!(entry.seq, self.ordered_through().next(), "the log has no gaps");
@@ -87,6 +102,7 @@ impl Log {
         if let Some(name) = entry.name() {
             self.last_names.note(name);
         }
+        self.lives.note(&entry);
         self.memory += entry.memory();
         self.entries.push_back(entry);
     }

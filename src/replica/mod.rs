@@ -76,6 +76,12 @@ mod fetch;
 mod lending;
 mod readmission;
 
+// What the own disk is good for.
+mod format;
+mod known;
+mod own_disk;
+mod recover;
+
 mod readiness;
 mod status;
 mod transitions;
@@ -90,6 +96,7 @@ mod boundaries;
 mod counters;
 mod ids;
 mod last_names;
+mod lives;
 mod report;
 mod round_trip;
 mod snapshot;
@@ -110,11 +117,13 @@ use self::copying::Copying;
 use self::detector::Detector;
 use self::durability::Writes;
 use self::handover::Handover;
+use self::known::HeardAcks;
 use self::last_names::LastNames;
 use self::log::Log;
 use self::messages::Messages;
 use self::order::Order;
 use self::outbox::Outbox;
+use self::own_disk::OwnDisk;
 use self::readmission::Readmission;
 use self::repair::Repair;
 use self::resend::Resend;
@@ -122,10 +131,10 @@ use self::status::Status;
 use self::suspicion::Stall;
 use self::wish::Wish;
 use crate::config::Config;
-use crate::entry::Record;
+use crate::entry::{DiskState, Record};
 use crate::planted::planted;
 use crate::queue::Queues;
-use crate::types::{Incarnation, Instant, LocalSeq, Member, ReplicaId, Seq, ViewNumber};
+use crate::types::{DiskId, Incarnation, Instant, LocalSeq, Member, ReplicaId, Seq, ViewNumber};
 use crate::wire::{ClusterKey, Opener, Sealer};
 
 /// A replica without its socket, disk and clock.
@@ -146,6 +155,11 @@ pub struct Replica {
     /// Whether it is to stop.
     leaving: bool,
     storage_full: bool,
+    own_disk: OwnDisk,
+    /// The id of the own disk, should it be new.
+    new_disk_id: DiskId,
+    /// The write after which all fences are durable.
+    fences_since: u64,
 
     calls: Calls,
     /// The last own message; 0 before the first.
@@ -159,6 +173,8 @@ pub struct Replica {
     log: Log,
     writes: Writes,
     acks: Acks,
+    /// What others acked, in whichever view.
+    heard_acks: HeardAcks,
     /// Invariant: at most what is committed, and at most what is ordered.
     delivered_through: Seq,
     /// Each origin's last delivered message.
@@ -189,7 +205,8 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// A replica that has just started: in no view, hearing nobody. `seed` is for jitter only.
+    /// A replica that has just started: in no view, hearing nobody. `seed` is for jitter and the
+    /// id of a new disk.
     pub fn new(
         config: Config,
         incarnation: Incarnation,
@@ -215,6 +232,9 @@ impl Replica {
             readiness_since: now,
             leaving: false,
             storage_full: false,
+            own_disk: OwnDisk::default(),
+            new_disk_id: DiskId(seed | 1),
+            fences_since: 0,
             calls: Calls::default(),
             last_local: LocalSeq(0),
             messages: Messages::new(replicas, message_window),
@@ -224,6 +244,7 @@ impl Replica {
             log: Log::default(),
             writes: Writes::default(),
             acks: Acks::new(quorum, std::iter::empty(), Seq(0)),
+            heard_acks: HeardAcks::default(),
             delivered_through: Seq(0),
             delivered_names: LastNames::default(),
             queues,
@@ -258,6 +279,7 @@ impl Replica {
     /// When the records contradict each other, which storage has checked.
     pub fn replay(&mut self, record: Record) {
         assert_eq!(self.writes.last(), 0, "a life begins with what storage holds");
+        self.own_disk.replay(&record);
         match record {
             Record::Append(entry) => {
                 let seq = entry.seq;
@@ -276,6 +298,8 @@ impl Replica {
                 self.writes.knows_delivered(through);
                 self.trim();
             }
+            Record::Fence(life) => drop(self.log.raise_fence(life)),
+            Record::New(_) | Record::Formatted(_) | Record::Lost | Record::Recovered => {}
         }
     }
 
@@ -304,6 +328,7 @@ impl Replica {
 
     /// Does what follows from the events so far, all but sending: numbers, appends, delivers.
     pub fn settle(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        self.watch_own_disk(now, effects);
         if self.view_attention {
             self.assess_readiness(now);
             self.consider_proposing(now, effects);
@@ -326,6 +351,7 @@ impl Replica {
         self.inquire(now);
         self.ask_for_entries(now);
         self.ask_for_copy(now);
+        self.ask_what_was_lost(now);
         self.acknowledge();
         self.empty_outbox(effects);
         self.assert_invariants();
@@ -363,6 +389,7 @@ impl Replica {
             self.wish.due(),
             self.fetch_due(),
             self.copying.as_ref().and_then(Copying::due),
+            self.own_disk.recovering.due(),
             proposal,
         ];
         others.into_iter().flatten().fold(self.heartbeat_due, Instant::min)
@@ -410,6 +437,17 @@ impl Replica {
     /// The highest view number that this replica promised.
     pub fn promised(&self) -> ViewNumber {
         self.promised
+    }
+
+    /// A life of this replica that is not before this one, but is known to others: its disk or its clock was put back, and
+    /// nothing that it says is heard. It is to begin a life above that one.
+    pub fn outlived_by(&self) -> Option<Incarnation> {
+        self.own_disk.outlived_by
+    }
+
+    /// What the disk is good for, durably or not.
+    pub fn disk_state(&self) -> DiskState {
+        self.own_disk.state
     }
 
     /// The last delivered sequence number.

@@ -21,6 +21,9 @@ impl Replica {
             self.counters.impossible_views += 1;
             return;
         }
+        if !self.takes_part() || !self.has_asked_around(now) && !planted!(self, TrustOldCopy) {
+            return;
+        }
         if planted!(self, GoOnAfterPromise)
             && number >= self.promised
             && self.status.view().is_some()

@@ -42,6 +42,9 @@ impl Replica {
         let readiness = match &self.status {
             _ if self.leaving => Readiness::NotReady("leaving".to_owned()),
             _ if self.storage_full => Readiness::NotReady("storage is full".to_owned()),
+            Status::Outside(_) if !self.takes_part() => {
+                Readiness::NotReady(self.why_no_part().expect("it takes no part"))
+            }
             status => match (self.lacks_majority(now), status) {
                 (Some((_, detail)), _) => Readiness::NotReady(detail),
                 (None, Status::Member(told)) if self.delivered_through >= told.view.start => {

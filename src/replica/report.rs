@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::Replica;
 use super::event::Readiness;
 use super::ids::replica_id;
+use super::status::Status;
 use super::view::View;
+use crate::entry::DiskState;
 use crate::types::{Incarnation, Instant, ReplicaId, Seq, ViewNumber};
 
 /// What a replica is doing, what it knows, and whom it hears.
@@ -15,7 +17,8 @@ pub struct Report {
     pub id: ReplicaId,
     /// Its incarnation.
     pub incarnation: Incarnation,
-    /// What it is: `outside`, `catching up`, `changing view`, `installing`, `member`, `leaving` or `left`.
+    /// What it is: `new`, `recovering`, `outside`, `catching up`, `changing view`, `installing`, `member`, `leaving` or
+    /// `left`.
     pub status: &'static str,
     /// How long it has been that.
     pub status_for: Duration,
@@ -86,7 +89,11 @@ impl Replica {
         let status = match self.leaving {
             true if self.has_left(now) => "left",
             true => "leaving",
-            false => self.status.name(),
+            false => match (&self.status, self.own_disk.state) {
+                (Status::Outside(_), DiskState::New) => "new",
+                (Status::Outside(_), DiskState::Lost) => "recovering",
+                (status, _) => status.name(),
+            },
         };
         Report {
             id: self.me.id,

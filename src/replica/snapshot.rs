@@ -2,7 +2,7 @@
 //! it, and the entries past that as they are.
 //!
 //! ```text
-//! head     1 | promised | delivered | last delivered message of each origin   first
+//! head     1 | promised | delivered | last delivered message of each origin | lives | disk | first disks      first
 //! views    2 | boundaries
 //! entry    3 | an entry that is not delivered                                  in order
 //! state    4 | a part of the queues' state                                     in order
@@ -14,15 +14,16 @@ use std::io;
 use super::Replica;
 use super::boundaries::Boundaries;
 use super::last_names::LastNames;
+use super::lives::Lives;
 use super::log::Log;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::entry::{
-    Body, Entry, Fold, MAX_PART, MAX_PAYLOAD, Record, Replacement, Replay, decode_entry,
-    decode_view_number, encode_entry, encode_view_number,
+    Body, DiskState, Entry, Fold, MAX_PART, MAX_PAYLOAD, Record, Replacement, Replay, decode_disks,
+    decode_entry, decode_view_number, encode_disks, encode_entry, encode_view_number,
 };
 use crate::planted::PlantedBug;
 use crate::queue::{self, Limits, MAX_STATE_PART, Queues};
-use crate::types::{Boundary, Seq, ViewNumber};
+use crate::types::{Boundary, DiskId, Seq, ViewNumber};
 use crate::wire::MAX_NUMBER;
 
 const HEAD: u8 = 1;
@@ -39,6 +40,10 @@ pub struct Snapshot {
     delivered_through: Seq,
     /// Each origin's last delivered message.
     delivered_names: LastNames,
+    lives: Lives,
+    disk: DiskState,
+    /// The disks of all replicas when the cluster was first started; none where that is not known.
+    first_disks: Vec<DiskId>,
     queues: Queues,
     boundaries: Boundaries,
     /// The entries past the delivered ones.
@@ -63,6 +68,9 @@ impl Snapshot {
             promised: ViewNumber::NONE,
             delivered_through: Seq(0),
             delivered_names: LastNames::default(),
+            lives: Lives::default(),
+            disk: DiskState::New,
+            first_disks: Vec::new(),
             queues,
             boundaries: Boundaries::default(),
             undelivered: VecDeque::new(),
@@ -116,6 +124,15 @@ impl Snapshot {
         self.promised = self.promised.max(promised);
     }
 
+    /// Counts for a disk that is good for as much, in a replica that knows of these lives and first disks, too.
+    pub(super) fn keep(&mut self, disk: DiskState, lives: &Lives, first_disks: &[DiskId]) {
+        self.disk = disk;
+        self.lives.merge(lives);
+        if self.first_disks.is_empty() {
+            self.first_disks = first_disks.to_vec();
+        }
+    }
+
     /// The same, to be put in the place of a log. All of it was delivered.
     pub(super) fn to_replacement(&self) -> Replacement {
         let mut parts = Vec::new();
@@ -127,6 +144,7 @@ impl Snapshot {
         Replacement {
             promised: self.promised,
             delivered: self.delivered_through,
+            disk: self.disk,
             boundaries: self.boundaries.last(usize::MAX),
             parts,
         }
@@ -138,6 +156,7 @@ impl Snapshot {
 
     fn append(&mut self, entry: Entry) {
         self.boundaries.append(entry.seq, entry.view);
+        self.lives.note(&entry);
         self.undelivered.push_back(entry);
     }
 
@@ -170,6 +189,13 @@ impl Snapshot {
                 if self.promised.round > MAX_NUMBER || self.delivered_through.0 > MAX_NUMBER {
                     return Err(Malformed("a number is too great"));
                 }
+                // Those of before there were lost disks end here.
+                self.disk = DiskState::Sound;
+                if !reader.is_empty() {
+                    self.lives = Lives::decode(reader)?;
+                    self.disk = DiskState::decode(reader)?;
+                    self.first_disks = decode_disks(reader)?;
+                }
             }
             VIEWS => {
                 let mut before = Seq(0);
@@ -190,6 +216,7 @@ impl Snapshot {
                 if !follows || self.boundaries.view_at(entry.seq) != Some(entry.view) {
                     return Err(Malformed("an entry does not follow the one before it"));
                 }
+                self.lives.note(&entry);
                 self.undelivered.push_back(entry);
             }
             STATE => return self.queues.take_part(reader),
@@ -212,6 +239,7 @@ impl Replay for Snapshot {
     }
 
     fn record(&mut self, record: Record) {
+        self.disk = self.disk.after(&record);
         match record {
             Record::Append(entry) => self.append(entry),
             Record::Drop { after } => {
@@ -225,6 +253,9 @@ impl Replay for Snapshot {
                     self.deliver();
                 }
             }
+            Record::Fence(life) => drop(self.lives.raise_fence(life)),
+            Record::Formatted(disks) => self.first_disks = disks,
+            Record::New(_) | Record::Lost | Record::Recovered => {}
         }
     }
 }
@@ -236,6 +267,9 @@ impl Fold for Snapshot {
         encode_view_number(self.promised, &mut writer);
         writer.varint(self.delivered_through.0);
         self.delivered_names.encode(&mut writer);
+        self.lives.encode(&mut writer);
+        self.disk.encode(&mut writer);
+        encode_disks(&self.first_disks, &mut writer);
         each(&part)?;
         part = vec![VIEWS];
         let mut writer = Writer::new(&mut part);
@@ -303,6 +337,9 @@ impl Replica {
             promised,
             delivered_through,
             delivered_names,
+            lives,
+            disk,
+            first_disks,
             queues,
             boundaries,
             undelivered,
@@ -311,7 +348,8 @@ impl Replica {
         self.promised = self.promised.max(promised);
         self.delivered_through = delivered_through;
         self.writes.knows_delivered(delivered_through);
-        self.log = Log::with(delivered_through, boundaries, &delivered_names, undelivered);
+        self.log = Log::with(delivered_through, boundaries, &delivered_names, undelivered, lives);
+        self.own_disk.begin_with(disk, first_disks);
         self.delivered_names = delivered_names;
         self.queues = queues;
     }

@@ -36,7 +36,9 @@ pub(super) enum Suspicion {
 impl fmt::Display for Suspicion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Leaving => write!(f, "it is leaving, or has no room to write"),
+            Self::Leaving => {
+                write!(f, "it is leaving, has no room to write, or its disk is new or lost")
+            }
             Self::Refused => write!(f, "nobody listens at its address"),
             Self::Silent(silence) => write!(f, "silent for {} ms", silence.as_millis()),
             Self::Deaf => write!(f, "it does not hear this replica"),

@@ -30,7 +30,9 @@ impl Replica {
         proposal: Option<Proposal>,
         effects: &mut Vec<Effect>,
     ) {
+        assert!(self.takes_part(), "a disk that is new or lost takes no part");
         self.raise_promise(number, effects);
+        self.own_disk.first_promise.get_or_insert(number);
         let (write, reason) =
             (self.writes.last(), if proposal.is_some() { "own" } else { "asked" });
         let change = Change { number, write, durable: false, proposal };

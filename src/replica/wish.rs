@@ -58,6 +58,9 @@ impl Replica {
     /// Proposes a view if one is wanted and it is this replica's part to do so.
     pub(super) fn consider_proposing(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         self.view_attention = false;
+        if !self.takes_part() || !self.has_asked_around(now) {
+            return self.wish.forget();
+        }
         let Some(reason) = self.wanted_view(now) else {
             self.wish.forget();
             return;

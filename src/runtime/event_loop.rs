@@ -20,7 +20,7 @@ use super::timer::Timer;
 use crate::entry::Record;
 use crate::queue::Executed;
 use crate::replica::{CallId, Effect, Event, Readiness, Refusal, Replica};
-use crate::types::{Instant, ReplicaId};
+use crate::types::{Incarnation, Instant, ReplicaId};
 
 /// How many datagrams are taken in one turn at most. Enough for one turn to answer many, few enough that callers'
 /// connections, which share the thread, get their turn within a fraction of a millisecond.
@@ -74,6 +74,8 @@ pub(crate) enum Failure {
     System(io::Error),
     /// Storage does not write: nothing that is not durable may be acked.
     Storage(String),
+    /// Another life of this replica, not before this one, is known to others: they do not heed what this one says.
+    Outlived(Incarnation),
 }
 
 impl From<io::Error> for Failure {
@@ -87,6 +89,11 @@ impl std::fmt::Display for Failure {
         match self {
             Self::System(error) => write!(f, "the system failed: {error}"),
             Self::Storage(why) => write!(f, "storage failed: {why}"),
+            Self::Outlived(life) => write!(
+                f,
+                "the others know of life {life} of this replica, and heed none that is not after it: its disk or its \
+                 clock was put back, or another process has its id"
+            ),
         }
     }
 }
@@ -111,6 +118,10 @@ impl EventLoop {
             let woken = self.wait().await?;
             let more = self.take_in(woken)?;
             self.settle();
+            if let Some(life) = self.replica.outlived_by() {
+                self.disk.end().await.map_err(Failure::Storage)?;
+                return Err(Failure::Outlived(life));
+            }
             if more {
                 // The callers' connections share this thread.
                 tokio::task::yield_now().await;

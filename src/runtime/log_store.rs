@@ -4,37 +4,20 @@ use tracing::error;
 
 use super::disk_thread::{NotWritten, Store};
 use super::snapshots::SnapshotThread;
-use crate::entry::{Record, Replacement, Replay};
-use crate::storage::{Append, Error, Folder, Made, Recovered, Storage};
+use crate::entry::{Record, Replacement};
+use crate::storage::{Append, Error, Folder, Made, Storage};
 
 /// A replica's log in its folder.
 pub(super) struct Log {
     storage: Storage<Folder>,
-    recovered: Recovered,
     snapshots: SnapshotThread,
     /// Before which segment the last snapshot was wanted.
     wanted: u64,
 }
 
 impl Log {
-    /// Opens it and hands out what it holds.
-    ///
-    /// # Errors
-    /// When it is damaged, another's, or cannot be read; or when the last life ran ahead of the disk and did not end in
-    /// order.
-    pub(super) fn open(
-        disk: Folder,
-        (owner, segment_length): (u64, u64),
-        each: &mut impl Replay,
-        snapshots: SnapshotThread,
-    ) -> Result<Self, Error> {
-        let (storage, recovered) = Storage::open(disk, owner, segment_length, each)?;
-        Ok(Self { storage, recovered, snapshots, wanted: 0 })
-    }
-
-    /// What was found.
-    pub(super) fn recovered(&self) -> Recovered {
-        self.recovered
+    pub(super) fn new(storage: Storage<Folder>, snapshots: SnapshotThread) -> Self {
+        Self { storage, snapshots, wanted: 0 }
     }
 
     /// Lets a snapshot be made where it is time.
@@ -46,7 +29,7 @@ impl Log {
             Some(Ok(Made::Full)) | None => {}
             // What is damaged is past, and not needed until the next start.
             Some(Err(damage @ Error::Damaged { .. })) => {
-                error!("no snapshot can be made, and this replica will not start again: {damage}");
+                error!("no snapshot can be made, and the next start finds a lost disk: {damage}");
                 return Ok(());
             }
             Some(Err(failure)) => return Err(failure.to_string()),

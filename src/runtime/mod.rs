@@ -5,6 +5,7 @@
 //! more than all the work on an operation.
 
 mod address;
+mod begin;
 mod clock;
 mod copies;
 mod counters;
@@ -20,6 +21,7 @@ mod socket;
 mod timer;
 
 use std::io;
+use std::path::PathBuf;
 
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -44,7 +46,7 @@ use timer::Timer;
 pub(crate) use crate::replica::{PeerReport, Readiness, Refusal, Report, Unavailable, View};
 
 use crate::config::Config;
-use crate::replica::{Recovery, Replica};
+use crate::replica::Replica;
 use crate::storage::{self, Folder};
 use crate::types::Incarnation;
 use crate::wire::ClusterKey;
@@ -56,8 +58,10 @@ pub(crate) struct Start {
     pub config: Config,
     /// This life, durable already.
     pub incarnation: Incarnation,
-    /// The replica's log, on its disk: for the threads that write it, make snapshots of it, and lend it.
-    pub disk: [Folder; 3],
+    /// Where the replica's log is: for the threads that write it, make snapshots of it, and lend it.
+    pub directory: PathBuf,
+    /// Why what is there is not to be trusted, if so.
+    pub distrusted: Option<storage::Error>,
     /// A hash of whose log it is.
     pub owner: u64,
     /// How long a segment of the log is, in bytes, before another one follows.
@@ -108,7 +112,8 @@ pub(crate) async fn start(
     let Start {
         config,
         incarnation,
-        disk,
+        directory,
+        distrusted,
         owner,
         segment_length,
         durability,
@@ -131,27 +136,19 @@ pub(crate) async fn start(
     let clock = Clock::start();
     let (submit, submissions) = mpsc::channel(config.max_waiting);
     let (ask, queries) = mpsc::channel(QUERIES);
-    let mut replica = Replica::new(config, incarnation, &key, seed, clock.now());
-    let [disk, snapshots, copies] = disk;
+    let folder = || Folder::new(&directory);
     let copies =
-        CopyThread::start(copies).map_err(|error| format!("no thread for copies: {error}"))?;
-    let snapshots = SnapshotThread::start(snapshots, owner)
+        CopyThread::start(folder()).map_err(|error| format!("no thread for copies: {error}"))?;
+    let snapshots = SnapshotThread::start(folder(), owner)
         .map_err(|error| format!("no thread for snapshots: {error}"))?;
-    let mut recovery = Recovery::new(&mut replica);
-    let store = Log::open(disk, (owner, segment_length), &mut recovery, snapshots)?;
-    let recovered = store.recovered();
-    info!(
-        records = recovered.records,
-        cut_bytes = recovered.cut,
-        delivered = %replica.delivered_through(),
-        entries = %replica.ordered_through(),
-        milliseconds = clock.now().since(crate::types::Instant(0)).as_millis(),
-        "storage recovered"
-    );
+    let alone = config.replicas == 1;
+    let new_replica = || Replica::new(config.clone(), incarnation, &key, seed, clock.now());
+    let (replica, storage) =
+        begin::begin(&directory, (owner, segment_length), distrusted, alone, new_replica)?;
     if durability == Durability::Async {
         warn!("--durability async: a loss of power can take back what was answered");
     }
-    let disk = DiskThread::start(store, durability)
+    let disk = DiskThread::start(Log::new(storage, snapshots), durability)
         .map_err(|error| format!("no thread for the disk: {error}"))?;
     let (readiness, watched) = watch::channel(Readiness::NotReady("starting".to_owned()));
     let event_loop = EventLoop {

@@ -115,6 +115,11 @@ impl DataDirectory {
         sync_names(&self.path).map_err(failed("syncing", &self.path))
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The disk that the directory is on, for the log.
     pub(crate) fn folder(&self) -> Folder {
         Folder::new(&self.path)

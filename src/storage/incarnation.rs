@@ -37,54 +37,59 @@ impl Owner {
 }
 
 impl DataDirectory {
-    /// Begins a new life: above all earlier ones, and where the clock tells the time not below those that a lost disk
-    /// had seen. It is durable before this returns.
+    /// The last life that this directory has seen; 0 where it has seen none. Makes the log where there is none.
     ///
     /// # Errors
-    /// [`Error::Foreign`] when the directory is another's, [`Error::Damaged`], [`Error::Failed`].
+    /// [`Error::Foreign`] when the directory is another's, [`Error::Damaged`] when it lacks what a life leaves,
+    /// [`Error::Failed`].
+    pub(crate) fn last_life(&self, owner: &Owner) -> Result<Incarnation, Error> {
+        let damaged =
+            |detail: &str| Error::Damaged { path: self.path_of(FILE), detail: detail.to_owned() };
+        let Some(bytes) = self.read(FILE, LIMIT)? else {
+            // The log is made before this file: where this file is there is a log, or it was lost.
+            let (_, found) =
+                Storage::open(self.folder(), owner.hash(), SEGMENT_LENGTH, &mut |_: Record| {})?;
+            if found.records > 0 || found.snapshot.is_some() {
+                return Err(damaged("it is missing, though there is a log"));
+            }
+            return Ok(Incarnation(0));
+        };
+        let (stored, last) = parse(&bytes).map_err(damaged)?;
+        if stored != *owner {
+            let detail = format!(
+                "the data directory belongs to replica {} of cluster '{}', not to replica {} of '{}'",
+                stored.replica.0, stored.cluster, owner.replica.0, owner.cluster
+            );
+            return Err(Error::Foreign { path: self.path_of(FILE), detail });
+        }
+        let folder = self.folder();
+        let failed = |source| {
+            let path = folder.path("");
+            Error::Failed { doing: "reading", path, source }
+        };
+        let names = folder.list().map_err(failed)?;
+        if !names.iter().any(|name| segment_of(name).is_some()) {
+            let detail = "it is missing, though the replica has lived before".to_owned();
+            return Err(Error::Damaged { path: self.path_of(&name_of(1)), detail });
+        }
+        Ok(last)
+    }
+
+    /// Begins a new life: above the last one, and where the clock tells the time not below those that a lost disk had seen.
+    /// It is durable before this returns.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where there is no further life, [`Error::Failed`].
     pub(crate) fn begin_life(
         &self,
         owner: &Owner,
+        last: Incarnation,
         unix_milliseconds: u64,
     ) -> Result<Incarnation, Error> {
-        let damaged =
-            |detail: &str| Error::Damaged { path: self.path_of(FILE), detail: detail.to_owned() };
-        let next = match self.read(FILE, LIMIT)? {
-            None => {
-                // The log is made before this file: where this file is there is a log, or it was lost.
-                let (_, found) = Storage::open(
-                    self.folder(),
-                    owner.hash(),
-                    SEGMENT_LENGTH,
-                    &mut |_: Record| {},
-                )?;
-                if found.records > 0 || found.snapshot.is_some() {
-                    return Err(damaged("it is missing, though there is a log"));
-                }
-                1
-            }
-            Some(bytes) => {
-                let (stored, last) = parse(&bytes).map_err(damaged)?;
-                if stored != *owner {
-                    let detail = format!(
-                        "the data directory belongs to replica {} of cluster '{}', not to replica {} of '{}'",
-                        stored.replica.0, stored.cluster, owner.replica.0, owner.cluster
-                    );
-                    return Err(Error::Foreign { path: self.path_of(FILE), detail });
-                }
-                let folder = self.folder();
-                let failed = |source| {
-                    let path = folder.path("");
-                    Error::Failed { doing: "reading", path, source }
-                };
-                let names = folder.list().map_err(failed)?;
-                if !names.iter().any(|name| segment_of(name).is_some()) {
-                    let detail = "it is missing, though the replica has lived before".to_owned();
-                    return Err(Error::Damaged { path: self.path_of(&name_of(1)), detail });
-                }
-                last.0.checked_add(1).ok_or_else(|| damaged("its number has no next one"))?
-            }
-        };
+        let next = last.0.checked_add(1).ok_or_else(|| Error::Damaged {
+            path: self.path_of(FILE),
+            detail: "its number has no next one".to_owned(),
+        })?;
         let incarnation = Incarnation(next.max(unix_milliseconds));
         self.replace(FILE, print(owner, incarnation).as_bytes())?;
         Ok(incarnation)
@@ -136,6 +141,10 @@ mod tests {
     use crate::storage::Append;
     use crate::types::ViewNumber;
 
+    fn begin(directory: &DataDirectory, owner: &Owner, now: u64) -> Result<Incarnation, Error> {
+        directory.begin_life(owner, directory.last_life(owner)?, now)
+    }
+
     fn owner() -> Owner {
         Owner { cluster: "sha256 of queues".to_owned(), replica: ReplicaId(2) }
     }
@@ -144,52 +153,52 @@ mod tests {
     fn lives_rise_whatever_the_clock_says() {
         let temporary = tempfile::tempdir().unwrap();
         let directory = DataDirectory::open(temporary.path()).unwrap();
-        let begin = |now| directory.begin_life(&owner(), now).unwrap().0;
-        assert_eq!(begin(0), 1);
-        assert_eq!(begin(1_000), 1_000);
-        assert_eq!(begin(1_000), 1_001);
-        assert_eq!(begin(10), 1_002);
-        assert_eq!(begin(2_000), 2_000);
+        let next = |now| begin(&directory, &owner(), now).unwrap().0;
+        assert_eq!(next(0), 1);
+        assert_eq!(next(1_000), 1_000);
+        assert_eq!(next(1_000), 1_001);
+        assert_eq!(next(10), 1_002);
+        assert_eq!(next(2_000), 2_000);
     }
 
     #[test]
     fn any_changed_byte_is_found() {
         let temporary = tempfile::tempdir().unwrap();
         let directory = DataDirectory::open(temporary.path()).unwrap();
-        directory.begin_life(&owner(), 7).unwrap();
+        begin(&directory, &owner(), 7).unwrap();
         let path = temporary.path().join(FILE);
         let good = fs::read(&path).unwrap();
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 1;
             fs::write(&path, &bad).unwrap();
-            let error = directory.begin_life(&owner(), 7).unwrap_err();
+            let error = begin(&directory, &owner(), 7).unwrap_err();
             assert!(matches!(error, Error::Damaged { .. }), "byte {at}: {error}");
             fs::write(&path, &good[..at]).unwrap();
-            let error = directory.begin_life(&owner(), 7).unwrap_err();
+            let error = begin(&directory, &owner(), 7).unwrap_err();
             assert!(matches!(error, Error::Damaged { .. }), "cut at {at}: {error}");
         }
         fs::write(&path, [good.as_slice(), b"x"].concat()).unwrap();
-        assert!(matches!(directory.begin_life(&owner(), 7), Err(Error::Damaged { .. })));
+        assert!(matches!(begin(&directory, &owner(), 7), Err(Error::Damaged { .. })));
         fs::write(&path, &good).unwrap();
-        assert_eq!(directory.begin_life(&owner(), 7).unwrap(), Incarnation(8));
+        assert_eq!(begin(&directory, &owner(), 7).unwrap(), Incarnation(8));
     }
 
     #[test]
     fn one_without_the_other_is_damage() {
         let temporary = tempfile::tempdir().unwrap();
         let directory = DataDirectory::open(temporary.path()).unwrap();
-        directory.begin_life(&owner(), 7).unwrap();
+        begin(&directory, &owner(), 7).unwrap();
         let log = temporary.path().join(name_of(1));
         let empty = fs::read(&log).unwrap();
         fs::remove_file(&log).unwrap();
-        let error = directory.begin_life(&owner(), 7).unwrap_err();
+        let error = begin(&directory, &owner(), 7).unwrap_err();
         assert!(matches!(&error, Error::Damaged { path, .. } if *path == log), "{error}");
 
         // The start may have ended before the incarnation was there, but not after anything was written.
         fs::remove_file(temporary.path().join(FILE)).unwrap();
         fs::write(&log, &empty).unwrap();
-        assert_eq!(directory.begin_life(&owner(), 7).unwrap(), Incarnation(7));
+        assert_eq!(begin(&directory, &owner(), 7).unwrap(), Incarnation(7));
         let opened =
             Storage::open(directory.folder(), owner().hash(), SEGMENT_LENGTH, &mut |_: Record| {});
         let (mut storage, _) = opened.unwrap();
@@ -197,7 +206,7 @@ mod tests {
         assert_eq!(storage.append(&[Record::Promise(view)]).unwrap(), Append::Written);
         storage.sync().unwrap();
         fs::remove_file(temporary.path().join(FILE)).unwrap();
-        let error = directory.begin_life(&owner(), 7).unwrap_err();
+        let error = begin(&directory, &owner(), 7).unwrap_err();
         assert!(matches!(error, Error::Damaged { .. }), "{error}");
     }
 
@@ -205,20 +214,20 @@ mod tests {
     fn the_last_number_has_no_next() {
         let temporary = tempfile::tempdir().unwrap();
         let directory = DataDirectory::open(temporary.path()).unwrap();
-        directory.begin_life(&owner(), u64::MAX).unwrap();
-        assert!(matches!(directory.begin_life(&owner(), 7), Err(Error::Damaged { .. })));
+        begin(&directory, &owner(), u64::MAX).unwrap();
+        assert!(matches!(begin(&directory, &owner(), 7), Err(Error::Damaged { .. })));
     }
 
     #[test]
     fn a_directory_belongs_to_one_replica_of_one_cluster() {
         let temporary = tempfile::tempdir().unwrap();
         let directory = DataDirectory::open(temporary.path()).unwrap();
-        directory.begin_life(&owner(), 7).unwrap();
+        begin(&directory, &owner(), 7).unwrap();
         for other in [
             Owner { replica: ReplicaId(1), ..owner() },
             Owner { cluster: "another".to_owned(), ..owner() },
         ] {
-            let error = directory.begin_life(&other, 7).unwrap_err();
+            let error = begin(&directory, &other, 7).unwrap_err();
             assert!(matches!(error, Error::Foreign { .. }), "{error}");
         }
     }

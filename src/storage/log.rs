@@ -5,13 +5,14 @@ use std::io;
 
 use super::directory::Error;
 use super::disk::Disk;
+use super::lost::DISTRUSTED;
 use super::rules::Rules;
 use super::scan::{Scan, scan};
 use super::segment::{
     BATCH_HEADER_LEN, Check, Position, SEGMENT_HEADER_LEN, SegmentHeader, encode_batch, name_of,
 };
 use super::snapshot::{self, Made, SnapshotFile, leaves_superseded, remove_superseded};
-use crate::entry::{Record, Replacement, Replay, encode_record};
+use crate::entry::{DiskState, Record, Replacement, Replay, encode_record};
 
 /// A segment that is longer than this is followed by another, in bytes.
 pub const SEGMENT_LENGTH: u64 = 64 << 20;
@@ -21,7 +22,7 @@ const SEGMENTS_PER_SNAPSHOT: u64 = 4;
 const MAX_BATCH: usize = 16 << 20;
 
 /// The file that says that acks run ahead of the disk: what a crash leaves then is not what was acked.
-const AHEAD: &str = "acks-ahead-of-disk";
+pub(super) const AHEAD: &str = "acks-ahead-of-disk";
 
 /// A replica's log on a disk. After an error other than [`Append::Full`] it is of no use any more.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ pub struct Recovered {
     pub records: u64,
     /// How many bytes of a torn tail were cut.
     pub cut: u64,
+    /// What the disk is good for.
+    pub disk: DiskState,
 }
 
 /// What came of an append.
@@ -75,21 +78,11 @@ impl<D: Disk> Storage<D> {
         segment_length: u64,
         each: &mut dyn Replay,
     ) -> Result<(Self, Recovered), Error> {
-        let path = disk.path(AHEAD);
-        let ahead = runs_ahead(&disk).map_err(|source| Error::Failed {
-            doing: "listing the folder of",
-            path: path.clone(),
-            source,
-        })?;
-        if ahead {
-            let detail = "the replica ran with --durability async and did not end in order, so the disk may lack \
-                          what it acked"
-                .to_owned();
-            return Err(Error::Damaged { path, detail });
-        }
+        refuse_what_is_not_trusted(&disk)?;
         let scan = scan(&disk, Some(owner), each)?;
         let snapshot = scan.snapshot.map(|snapshot| snapshot.segment);
-        let recovered = Recovered { snapshot, records: scan.records, cut: scan.torn };
+        let recovered =
+            Recovered { snapshot, records: scan.records, cut: scan.torn, disk: scan.rules.disk };
         let (end, chain) = tidy(&mut disk, &scan)?;
         let mut whole = VecDeque::from(scan.segments);
         whole.pop_back();
@@ -108,6 +101,24 @@ impl<D: Disk> Storage<D> {
             storage.begin_segment()?;
         }
         Ok((storage, recovered))
+    }
+
+    /// Begins a log in a folder that has none.
+    pub(super) fn begin(disk: D, owner: u64, segment_length: u64) -> Result<Self, Error> {
+        let nowhere = Position { segment: 0, offset: 0 };
+        let mut storage = Self {
+            disk,
+            owner,
+            segment_length,
+            end: nowhere,
+            synced: nowhere,
+            chain: Check::default(),
+            broken: false,
+            snapshot: None,
+            whole: VecDeque::new(),
+        };
+        storage.begin_segment()?;
+        Ok(storage)
     }
 
     /// Writes records, all or none, as a batch of their own.
@@ -276,9 +287,13 @@ impl<D: Disk> Storage<D> {
         noted.map_err(|source| self.fail("marking by", AHEAD, source))
     }
 
-    /// The disk, for the simulator.
+    /// The disk.
     pub fn disk(&self) -> &D {
         &self.disk
+    }
+
+    pub(super) fn disk_mut(&mut self) -> &mut D {
+        &mut self.disk
     }
 
     fn fail(&mut self, doing: &'static str, name: &str, source: io::Error) -> Error {
@@ -293,6 +308,26 @@ impl<D: Disk> Storage<D> {
 /// When the folder cannot be listed.
 pub(crate) fn runs_ahead(disk: &impl Disk) -> io::Result<bool> {
     Ok(disk.list()?.iter().any(|name| name == AHEAD))
+}
+
+/// Fails where a file says that what the others hold may not be all.
+fn refuse_what_is_not_trusted(disk: &impl Disk) -> Result<(), Error> {
+    let path = disk.path("");
+    let names = disk.list().map_err(|source| Error::Failed { doing: "listing", path, source })?;
+    let has = |marker: &str| names.iter().any(|name| name == marker);
+    let refuse = |marker: &str, detail: &str| {
+        Err(Error::Damaged { path: disk.path(marker), detail: detail.to_owned() })
+    };
+    if has(AHEAD) {
+        return refuse(
+            AHEAD,
+            "the replica ran with --durability async and did not end in order, so the disk may lack what it acked",
+        );
+    }
+    if has(DISTRUSTED) {
+        return refuse(DISTRUSTED, "what is there was found not to be trusted");
+    }
+    Ok(())
 }
 
 /// Cuts what was torn, and makes durable what was read: what is in the page cache may never have reached the disk, and a

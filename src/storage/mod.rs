@@ -8,6 +8,7 @@
 //! scan         reading them; torn tails and damage       rules   what records may follow each other
 //! log          appending to them
 //! snapshot     what they come to, in their place
+//! lost         a disk that cannot be trusted
 //! copy         what another replica's storage holds
 //! ```
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
@@ -17,6 +18,7 @@ mod directory;
 mod disk;
 mod incarnation;
 mod log;
+mod lost;
 mod rules;
 mod scan;
 mod segment;
@@ -30,5 +32,6 @@ pub use disk::Folder;
 pub(crate) use incarnation::Owner;
 pub(crate) use log::runs_ahead;
 pub use log::{Append, Recovered, SEGMENT_LENGTH, Storage};
+pub(crate) use lost::remove_set_aside;
 pub(crate) use scan::{Scan, scan};
 pub use snapshot::{Made, make_snapshot};

@@ -1,7 +1,7 @@
 //! What a replica's records may say after each other: what breaks it was not written by a replica.
 
 use crate::codec::{Malformed, Reader, Writer};
-use crate::entry::{Record, Replacement, decode_view_number, encode_view_number};
+use crate::entry::{DiskState, Record, Replacement, decode_view_number, encode_view_number};
 use crate::types::{Boundary, Seq, ViewNumber};
 
 /// What the records so far come to.
@@ -15,6 +15,8 @@ pub(crate) struct Rules {
     pub(crate) promised: Option<ViewNumber>,
     /// The last number that was delivered.
     pub(crate) delivered: Seq,
+    /// What the disk is good for.
+    pub(crate) disk: DiskState,
 }
 
 impl Rules {
@@ -30,13 +32,20 @@ impl Rules {
             encode_view_number(*view, writer);
             writer.varint(first.0);
         }
+        self.disk.encode(writer);
     }
 
     /// Those of a log that ends where it was delivered.
     pub(super) fn of(replacement: &Replacement) -> Self {
-        let Replacement { promised, delivered, boundaries, .. } = replacement;
+        let Replacement { promised, delivered, disk, boundaries, .. } = replacement;
         let promised = Some(*promised).filter(|view| *view != ViewNumber::NONE);
-        Self { last: *delivered, views: boundaries.clone(), promised, delivered: *delivered }
+        Self {
+            last: *delivered,
+            views: boundaries.clone(),
+            promised,
+            delivered: *delivered,
+            disk: *disk,
+        }
     }
 
     /// Reads its bytes; nothing may follow them.
@@ -48,11 +57,13 @@ impl Rules {
             let view = decode_view_number(reader)?;
             views.push(Boundary { view, first: Seq(reader.varint()?) });
         }
+        // Those of before there were lost disks do not say.
+        let disk = if reader.is_empty() { DiskState::Sound } else { DiskState::decode(reader)? };
         let rising = views.is_sorted_by(|one, next| one.view < next.view && one.first < next.first);
         if !rising || delivered > last || !reader.is_empty() {
             return Err(Malformed("its rules contradict themselves"));
         }
-        Ok(Self { last, views, promised, delivered })
+        Ok(Self { last, views, promised, delivered, disk })
     }
 
     /// The last entry's view.
@@ -100,7 +111,24 @@ impl Rules {
                 }
                 self.delivered = *through;
             }
+            Record::New(_) => {
+                if *self != Self::default() {
+                    return Err("a disk is new that was used before");
+                }
+            }
+            Record::Formatted(_) => {
+                if self.disk != DiskState::New {
+                    return Err("a disk is formatted that was used before");
+                }
+            }
+            Record::Recovered => {
+                if self.disk != DiskState::Lost {
+                    return Err("a disk recovers that was not lost");
+                }
+            }
+            Record::Fence(_) | Record::Lost => {}
         }
+        self.disk = self.disk.after(record);
         Ok(())
     }
 }

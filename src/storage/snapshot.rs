@@ -157,6 +157,11 @@ pub(super) fn leaves_superseded(names: &[String], first: u64) -> bool {
     })
 }
 
+/// Whether a file is a snapshot's, finished or not.
+pub(super) fn is_snapshots(name: &str) -> bool {
+    snapshot_of(name).is_some() || is_unfinished(name)
+}
+
 fn is_unfinished(name: &str) -> bool {
     name.strip_suffix(UNFINISHED).is_some_and(|name| snapshot_of(name).is_some())
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::entry::Entry;
 use crate::types::{
-    Boundary, Incarnation, LocalSeq, Member, MessageName, ReplicaId, Seq, ViewNumber,
+    Boundary, DiskId, Incarnation, LocalSeq, Member, MessageName, ReplicaId, Seq, ViewNumber,
 };
 
 /// What a datagram says of its sender before its chunks. The view covers every chunk: a receiver in another view
@@ -73,6 +73,19 @@ pub struct LogEnd {
     pub held_from: Seq,
     /// Where the views of the last entries begin, numbers and views rising; at most `MAX_BOUNDARIES`, the last ones.
     pub boundaries: Vec<Boundary>,
+    /// Below which lives promises do not count, in id order; at most `MAX_REPLICAS`.
+    pub fences: Vec<Member>,
+}
+
+/// What a replica knows of what another one must have on its disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Known {
+    /// The other replica, and the last life of it that is known.
+    pub life: Member,
+    /// The last view that it is known to have promised; `NONE` for none.
+    pub view: ViewNumber,
+    /// What it is known to have acked in that view; 0 for nothing.
+    pub acked: Seq,
 }
 
 /// A place in what a replica's storage holds: its newest snapshot and the segments that follow it.
@@ -124,7 +137,7 @@ pub enum Chunk {
         /// The last number that it has delivered; 0 for none. From a replica in no view this is its JOIN: it wants to
         /// be taken in.
         delivered: Seq,
-        /// Whether it wants a view without it: it is about to stop, or has no room to write.
+        /// Whether it wants a view without it: it is about to stop, has no room to write, or its disk is new or lost.
         leaving: bool,
         /// Whom it hears, each at most once, in id order; at most `MAX_REPLICAS`.
         heard: Vec<Heard>,
@@ -192,5 +205,31 @@ pub enum Chunk {
         last_segment: u64,
         /// The bytes: 0 to `MAX_PAYLOAD`.
         bytes: Bytes,
+    },
+    /// "This is what I know of what others must have on their disks."
+    Known {
+        /// Of each replica of which something is known, in id order; at most `MAX_REPLICAS`.
+        lives: Vec<Known>,
+    },
+    /// "My disk is new, and these are the disks that I have heard of."
+    NewDisks {
+        /// By replica, the sender's own included; 1 to `MAX_REPLICAS`, 0 for one that is not known.
+        disks: Vec<DiskId>,
+    },
+    /// "The cluster was started with these disks."
+    Formatted {
+        /// By replica; at most `MAX_REPLICAS`, none where that is not known any more.
+        disks: Vec<DiskId>,
+    },
+    /// "I may lack what was on my disk; what do you know?"
+    Recover,
+    /// The answer to RECOVER: nothing of the asker's earlier lives counts any more. What was promised the header says.
+    Recovery {
+        /// The view of the last entry of the sender's log; `NONE` where the log is empty.
+        last_view: ViewNumber,
+        /// The last entry's number; 0 where the log is empty.
+        last: Seq,
+        /// As in [`LogEnd`].
+        fences: Vec<Member>,
     },
 }

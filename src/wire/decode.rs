@@ -3,16 +3,16 @@
 
 use bytes::Bytes;
 
-use super::chunk::{Chunk, CopyPlace, Header, Heard, LogEnd, MessageRange, SeqRange};
+use super::chunk::{Chunk, CopyPlace, Header, Heard, Known, LogEnd, MessageRange, SeqRange};
 use super::encode::{
-    ACK, COPY, COPY_REQUEST, DATA, ENTRY, FETCH, HEARTBEAT, INQUIRY, NACK, NEW_VIEW, PREPARE,
-    PROMISE, SEQUENCE, SUMMARY,
+    ACK, COPY, COPY_REQUEST, DATA, ENTRY, FETCH, FORMATTED, HEARTBEAT, INQUIRY, KNOWN, NACK,
+    NEW_DISKS, NEW_VIEW, PREPARE, PROMISE, RECOVER, RECOVERY, SEQUENCE, SUMMARY,
 };
 use super::limits::{MAX_BOUNDARIES, MAX_CHUNKS, MAX_NAMES, MAX_NUMBER, MAX_PAYLOAD, MAX_RANGES};
 use crate::codec::{Malformed, Reader};
-use crate::entry::{Body, decode_entry};
+use crate::entry::{Body, decode_disks, decode_entry};
 use crate::types::{
-    Boundary, Incarnation, LocalSeq, Member, MessageName, ReplicaId, Seq, ViewNumber,
+    Boundary, DiskId, Incarnation, LocalSeq, Member, MessageName, ReplicaId, Seq, ViewNumber,
 };
 
 /// Reads one datagram's body.
@@ -88,6 +88,20 @@ impl<'a> Decoder<'a> {
                 let bytes = keep(self.reader.take(count)?, self.body);
                 Ok(Chunk::Copy { at, length, last_segment, bytes })
             }
+            KNOWN => self.known(),
+            NEW_DISKS => match self.disks()? {
+                disks if disks.is_empty() => Err(Malformed("there are no disks")),
+                disks => Ok(Chunk::NewDisks { disks }),
+            },
+            FORMATTED => Ok(Chunk::Formatted { disks: self.disks()? }),
+            RECOVER => Ok(Chunk::Recover),
+            RECOVERY => {
+                let (last_view, last) = (self.view_number()?, Seq(self.number()?));
+                if (last == Seq(0)) != (last_view == ViewNumber::NONE) {
+                    return Err(Malformed("a log's end has no view"));
+                }
+                Ok(Chunk::Recovery { last_view, last, fences: self.members()? })
+            }
             _ => Err(Malformed("a chunk's tag is unknown")),
         }
     }
@@ -140,15 +154,12 @@ impl<'a> Decoder<'a> {
 
     fn new_view(&mut self) -> Result<Chunk, Malformed> {
         let number = self.proposed()?;
-        let members = self.list(self.replicas, Self::member)?;
+        let members = self.members()?;
         let start = self.seq()?;
         let source = self.replica()?;
         let boundaries = self.boundaries()?;
         if members.is_empty() {
             return Err(Malformed("a view has no members"));
-        }
-        if !members.is_sorted_by(|a, b| a.id < b.id) {
-            return Err(Malformed("members are out of order"));
         }
         if boundaries.last().is_some_and(|last| last.first >= start) {
             return Err(Malformed("a chosen log reaches past the view's start"));
@@ -162,6 +173,7 @@ impl<'a> Decoder<'a> {
         let (last, delivered) = (Seq(self.number()?), Seq(self.number()?));
         let past = self.number()?;
         let boundaries = self.boundaries()?;
+        let fences = self.members()?;
         let Some(held_from) = delivered.next().0.checked_sub(past).filter(|from| *from > 0) else {
             return Err(Malformed("more is held than there is"));
         };
@@ -179,8 +191,46 @@ impl<'a> Decoder<'a> {
         }
         Ok(Chunk::Promise {
             number,
-            log: LogEnd { last_view, last, delivered, held_from: Seq(held_from), boundaries },
+            log: LogEnd {
+                last_view,
+                last,
+                delivered,
+                held_from: Seq(held_from),
+                boundaries,
+                fences,
+            },
         })
+    }
+
+    fn known(&mut self) -> Result<Chunk, Malformed> {
+        let lives = self.list(self.replicas, |decoder| {
+            Ok(Known {
+                life: decoder.member()?,
+                view: decoder.view_number()?,
+                acked: Seq(decoder.number()?),
+            })
+        })?;
+        if !lives.is_sorted_by(|a, b| a.life.id < b.life.id) {
+            return Err(Malformed("lives are out of order"));
+        }
+        Ok(Chunk::Known { lives })
+    }
+
+    fn disks(&mut self) -> Result<Vec<DiskId>, Malformed> {
+        let disks = decode_disks(&mut self.reader)?;
+        if disks.len() > self.replicas {
+            return Err(Malformed("there are more disks than replicas"));
+        }
+        Ok(disks)
+    }
+
+    /// Members in id order; none is enough.
+    fn members(&mut self) -> Result<Vec<Member>, Malformed> {
+        let members = self.list(self.replicas, Self::member)?;
+        if !members.is_sorted_by(|a, b| a.id < b.id) {
+            return Err(Malformed("members are out of order"));
+        }
+        Ok(members)
     }
 
     fn boundaries(&mut self) -> Result<Vec<Boundary>, Malformed> {

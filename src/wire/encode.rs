@@ -3,10 +3,10 @@
 //! A chunk is a tag byte and its fields; it ends where its fields end. Everything that counts is a varint, ids are
 //! one byte, clocks four. What no peer would accept is a bug here, and asserted.
 
-use super::chunk::{Chunk, CopyPlace, Header, Heard, LogEnd, MessageRange, SeqRange};
+use super::chunk::{Chunk, CopyPlace, Header, Heard, Known, LogEnd, MessageRange, SeqRange};
 use super::limits::{MAX_BOUNDARIES, MAX_NAMES, MAX_NUMBER, MAX_PAYLOAD, MAX_RANGES};
 use crate::codec::Writer;
-use crate::entry::{Entry, encode_entry};
+use crate::entry::{Entry, encode_disks, encode_entry};
 use crate::types::{
     Boundary, Incarnation, LocalSeq, MAX_REPLICAS, Member, MessageName, ReplicaId, Seq, ViewNumber,
 };
@@ -25,6 +25,11 @@ pub(super) const INQUIRY: u8 = 11;
 pub(super) const SUMMARY: u8 = 12;
 pub(super) const COPY_REQUEST: u8 = 13;
 pub(super) const COPY: u8 = 14;
+pub(super) const KNOWN: u8 = 15;
+pub(super) const NEW_DISKS: u8 = 16;
+pub(super) const FORMATTED: u8 = 17;
+pub(super) const RECOVER: u8 = 18;
+pub(super) const RECOVERY: u8 = 19;
 
 /// Appends a header's bytes. Sender and incarnation are not among them: the seal says them.
 pub(super) fn header(header: &Header, out: &mut Vec<u8>) {
@@ -92,6 +97,49 @@ pub(super) fn chunk(chunk: &Chunk, out: &mut Vec<u8>) {
             writer.count(bytes.len());
             writer.bytes(bytes);
         }
+        Chunk::Known { lives } => known(lives, writer),
+        Chunk::NewDisks { disks } => {
+            assert!((1..=MAX_REPLICAS).contains(&disks.len()), "{} disks", disks.len());
+            writer.u8(NEW_DISKS);
+            encode_disks(disks, writer);
+        }
+        Chunk::Formatted { disks } => {
+            assert!(disks.len() <= MAX_REPLICAS, "{} disks", disks.len());
+            writer.u8(FORMATTED);
+            encode_disks(disks, writer);
+        }
+        Chunk::Recover => writer.u8(RECOVER),
+        Chunk::Recovery { last_view, last, fences } => {
+            assert_eq!(*last == Seq(0), *last_view == ViewNumber::NONE, "a log's end has a view");
+            writer.u8(RECOVERY);
+            view_number(*last_view, writer);
+            number(last.0, writer);
+            members(fences, writer);
+        }
+    }
+}
+
+fn known(lives: &[Known], writer: &mut Writer<'_>) {
+    assert!(lives.len() <= MAX_REPLICAS, "{} lives", lives.len());
+    assert!(lives.is_sorted_by(|a, b| a.life.id < b.life.id), "lives are out of order");
+    writer.u8(KNOWN);
+    writer.count(lives.len());
+    for one in lives {
+        replica(one.life.id, writer);
+        incarnation(one.life.incarnation, writer);
+        view_number(one.view, writer);
+        number(one.acked.0, writer);
+    }
+}
+
+/// A count, and members in id order.
+fn members(members: &[Member], writer: &mut Writer<'_>) {
+    assert!(members.len() <= MAX_REPLICAS, "{} members", members.len());
+    assert!(members.is_sorted_by(|a, b| a.id < b.id), "members are out of order");
+    writer.count(members.len());
+    for member in members {
+        replica(member.id, writer);
+        incarnation(member.incarnation, writer);
     }
 }
 
@@ -170,6 +218,7 @@ fn promise(number: ViewNumber, log: &LogEnd, writer: &mut Writer<'_>) {
     self::number(log.delivered.0, writer);
     self::number(log.delivered.next().0 - log.held_from.0, writer);
     boundaries(&log.boundaries, writer);
+    members(&log.fences, writer);
 }
 
 fn boundaries(boundaries: &[Boundary], writer: &mut Writer<'_>) {
@@ -191,17 +240,12 @@ fn proposed(number: ViewNumber, writer: &mut Writer<'_>) {
     view_number(number, writer);
 }
 
-fn new_view(number: ViewNumber, members: &[Member], writer: &mut Writer<'_>) {
+fn new_view(number: ViewNumber, of: &[Member], writer: &mut Writer<'_>) {
     assert!(number != ViewNumber::NONE, "a view to install has no number");
-    assert!((1..=MAX_REPLICAS).contains(&members.len()), "a view has {} members", members.len());
-    assert!(members.is_sorted_by(|a, b| a.id < b.id), "members are out of order");
+    assert!(!of.is_empty(), "a view has members");
     writer.u8(NEW_VIEW);
     view_number(number, writer);
-    writer.count(members.len());
-    for member in members {
-        replica(member.id, writer);
-        incarnation(member.incarnation, writer);
-    }
+    members(of, writer);
 }
 
 fn message_name(name: MessageName, writer: &mut Writer<'_>) {

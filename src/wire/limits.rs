@@ -58,7 +58,9 @@ const MEMBERS_LEN: usize = COUNT_LEN + MAX_REPLICAS * (ID_LEN + NUMBER_LEN);
 const BOUNDARIES_LEN: usize = COUNT_LEN + MAX_BOUNDARIES * (VIEW_NUMBER_LEN + NUMBER_LEN);
 const NEW_VIEW_LEN: usize =
     TAG_LEN + VIEW_NUMBER_LEN + MEMBERS_LEN + NUMBER_LEN + ID_LEN + BOUNDARIES_LEN;
-const PROMISE_LEN: usize = TAG_LEN + 2 * VIEW_NUMBER_LEN + 3 * NUMBER_LEN + BOUNDARIES_LEN;
+const PROMISE_LEN: usize =
+    TAG_LEN + 2 * VIEW_NUMBER_LEN + 3 * NUMBER_LEN + BOUNDARIES_LEN + MEMBERS_LEN;
+const KNOWN_LEN: usize = TAG_LEN + MEMBERS_LEN + MAX_REPLICAS * (VIEW_NUMBER_LEN + NUMBER_LEN);
 const SUMMARY_LEN: usize = TAG_LEN + 2 * NUMBER_LEN + BOUNDARIES_LEN;
 const COPY_LEN: usize = TAG_LEN + 5 * NUMBER_LEN + 3;
 // A piece of a copy is as long as a payload: what else it says is less than what else goes with DATA.
@@ -69,7 +71,7 @@ const _: () = assert!(NUMBER_LEN + VIEW_NUMBER_LEN + 1 < SEQUENCE_LEN + ACK_LEN)
 // One datagram has room for any chunk but DATA, and for a payload worth the rest.
 const ROOM: usize = MIN_MAX_DATAGRAM - SEAL_LEN - HEADER_LEN;
 const _: () = assert!(NACK_LEN <= ROOM && HEARTBEAT_LEN <= ROOM && NEW_VIEW_LEN <= ROOM);
-const _: () = assert!(PROMISE_LEN <= ROOM && SUMMARY_LEN <= ROOM);
+const _: () = assert!(PROMISE_LEN <= ROOM && SUMMARY_LEN <= ROOM && KNOWN_LEN <= ROOM);
 const _: () = assert!(max_payload(MIN_MAX_DATAGRAM) >= MIN_MAX_DATAGRAM * 3 / 4);
 // Counts take one byte.
 const _: () =

@@ -21,7 +21,7 @@ mod encode;
 mod dropped;
 mod seal;
 
-pub use chunk::{Chunk, CopyPlace, Header, Heard, LogEnd, MessageRange, SeqRange};
+pub use chunk::{Chunk, CopyPlace, Header, Heard, Known, LogEnd, MessageRange, SeqRange};
 pub use datagram::{Datagram, open, pack};
 pub use dropped::Dropped;
 pub use limits::{

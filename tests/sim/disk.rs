@@ -19,7 +19,7 @@ const SECTOR: usize = 512;
 #[derive(Clone, Default, Debug)]
 pub(crate) struct SimDisk(Rc<RefCell<State>>);
 
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 struct State {
     files: BTreeMap<String, File>,
     /// The names that survive a crash for sure.
@@ -97,6 +97,20 @@ impl SimDisk {
         let disk = Self::default();
         disk.0.borrow_mut().forgets = planted;
         disk
+    }
+
+    /// What is on it now, to be put back later.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self(Rc::new(RefCell::new(self.0.borrow().clone())));
+        let mut state = copy.0.borrow_mut();
+        state.names = state.files.keys().cloned().collect();
+        state.removed.clear();
+        (state.fails_in, state.capacity) = (None, None);
+        for file in state.files.values_mut() {
+            *file = File { present: std::mem::take(&mut file.present), ..File::default() };
+        }
+        drop(state);
+        copy
     }
 
     /// The power goes. Gives whether anything was lost.

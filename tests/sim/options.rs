@@ -69,6 +69,26 @@ pub(crate) enum Fault {
     Room,
     /// Its disk fails.
     DiskFails,
+    /// Its process ends, and its disk is not what it was when it comes back.
+    LoseDisk {
+        how: Loss,
+        down_for: u64,
+    },
+    /// A copy of its disk is made, to be put back later.
+    CopyDisk,
+}
+
+/// What becomes of a disk.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Loss {
+    /// It is empty.
+    Wiped,
+    /// It is empty, and the clock goes back, too: the next life is not after those before.
+    WipedAndClock,
+    /// Some bits on it are others.
+    Rotten,
+    /// The copy that was made of it is put back.
+    OldCopy,
 }
 
 /// How a replica stays broken when the other faults end.
@@ -147,6 +167,7 @@ impl Options {
         let mut random = Random::new(seed ^ 0x6f70_7469_6f6e_7300);
         let replicas = random.pick(&[3, 3, 3, 5, 5, 7, 1]);
         let swarm = Swarm::draw(&mut random);
+        let (swarm, lost_disks) = swarm.lost_disks(seed, replicas);
         let links = (0..replicas)
             .map(|_| (0..replicas).map(|_| swarm.link(&mut random)).collect())
             .collect();
@@ -192,7 +213,7 @@ impl Options {
             small_windows: random.per_mille(300),
             impatient: random.pick(&[0, 0, 50]),
             pipeline: random.pick(&[1, 1, 1, 8]),
-            faults: swarm.faults(&mut random, replicas),
+            faults: [swarm.faults(&mut random, replicas), lost_disks].concat(),
             broken: swarm.broken(&mut random, replicas),
             refusals: random.pick(&[0, 500, 1_000]),
             think: if swarm.breaks() {
@@ -394,6 +415,35 @@ impl Swarm {
             }
         }
         faults
+    }
+
+    /// Disks that are lost; from numbers of their own, so that all else is drawn as if there were none. An old copy is found
+    /// out by what others remember: where those come and go, too, it need not be.
+    fn lost_disks(self, seed: u64, replicas: usize) -> (Self, Vec<(u64, usize, Fault)>) {
+        let mut random = Random::new(seed ^ 0x6c6f_7374_0064_6973);
+        let kind = random.below(10);
+        if replicas == 1 || kind > 3 {
+            return (self, Vec::new());
+        }
+        let mut faults = Vec::new();
+        if kind == 0 {
+            let node = random.below(replicas as u64) as usize;
+            let copied = random.below(CALLS_FROM + SECOND);
+            let lost = copied + random.below(2 * SECOND);
+            let how = Loss::OldCopy;
+            let down_for = random.pick(&[MILLISECOND, 400 * MILLISECOND]);
+            faults.push((copied, node, Fault::CopyDisk));
+            faults.push((lost, node, Fault::LoseDisk { how, down_for }));
+            return (self.without_breaks(), faults);
+        }
+        for _ in 0..random.between(1, 3) {
+            let how = random.pick(&[Loss::Wiped, Loss::Wiped, Loss::WipedAndClock, Loss::Rotten]);
+            let down_for = random.pick(&[MILLISECOND, 200 * MILLISECOND, 1_500 * MILLISECOND]);
+            let node = random.below(replicas as u64) as usize;
+            let at = random.below(CALLS_FROM + 3 * SECOND);
+            faults.push((at, node, Fault::LoseDisk { how, down_for }));
+        }
+        (self, faults)
     }
 
     /// Who stays broken when the other faults end.

@@ -17,7 +17,7 @@ const NEVER: [&str; 5] = [
 ];
 
 /// What happens to a whole run now and then.
-const OF_WORLDS: [&str; 18] = [
+const OF_WORLDS: [&str; 24] = [
     "asked_again_elsewhere",
     "asked_again_while_under_way",
     "broken_for_good",
@@ -25,9 +25,15 @@ const OF_WORLDS: [&str; 18] = [
     "crash_while_syncing",
     "datagram_refused",
     "disk_failed",
+    "disk_made_up_for",
+    "disk_put_back",
+    "disk_rotten",
+    "disk_rotten_and_found_out",
+    "disk_wiped",
     "entries_dropped_by_record",
     "left_in_order",
     "log_replaced",
+    "outlived",
     "replica_paused",
     "snapshot_cut_short",
     "snapshot_made",

@@ -66,6 +66,7 @@ impl Writer {
                 Record::Drop { after } => writer.last = after.0,
                 Record::Promise(view) => writer.round = view.round,
                 Record::Delivered(through) => writer.delivered = through.0,
+                _ => {}
             }
         }
         writer

@@ -24,7 +24,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use ftqueue::testing::{Action, Chunk, Datagram, MessageName, PlantedBug};
+use ftqueue::testing::{Action, Chunk, Datagram, DiskId, MessageName, PlantedBug};
 
 use crate::options::{MILLISECOND, Options};
 use crate::world::World;
@@ -96,7 +96,8 @@ impl Story {
         datagram: &Datagram,
         fate: Option<Fate>,
     ) {
-        let told = datagram.chunks.iter().filter(|chunk| kind(chunk) != "HEARTBEAT");
+        let told = datagram.chunks.iter();
+        let told = told.filter(|chunk| !matches!(kind(chunk), "HEARTBEAT" | "KNOWN"));
         let told: Vec<String> = told.map(describe).collect();
         if told.is_empty() {
             return;
@@ -136,6 +137,11 @@ fn kind(chunk: &Chunk) -> &'static str {
         Chunk::Summary { .. } => "SUMMARY",
         Chunk::CopyRequest { .. } => "COPYREQUEST",
         Chunk::Copy { .. } => "COPY",
+        Chunk::Known { .. } => "KNOWN",
+        Chunk::NewDisks { .. } => "NEWDISKS",
+        Chunk::Formatted { .. } => "FORMATTED",
+        Chunk::Recover => "RECOVER",
+        Chunk::Recovery { .. } => "RECOVERY",
     }
 }
 
@@ -162,7 +168,16 @@ fn describe(chunk: &Chunk) -> String {
                 .map(|range| format!("{}.{}..={}", range.origin, range.from.0, range.to.0));
             sequences.chain(messages).collect::<Vec<_>>().join(" ")
         }
-        Chunk::Heartbeat { .. } => String::new(),
+        Chunk::Heartbeat { .. } | Chunk::Recover => String::new(),
+        Chunk::Known { lives } => {
+            let known = lives.iter().map(|known| format!("{} {}", known.life.id, known.view));
+            known.collect::<Vec<_>>().join(", ")
+        }
+        Chunk::NewDisks { disks } | Chunk::Formatted { disks } => {
+            let known = |disk: &DiskId| if *disk == DiskId(0) { "?" } else { "new" };
+            disks.iter().map(known).collect::<Vec<_>>().join(" ")
+        }
+        Chunk::Recovery { last_view, last, .. } => format!("log to {last} of {last_view}"),
         Chunk::NewView { number, members, start, .. } => {
             let members: Vec<_> = members.iter().map(|member| member.id.to_string()).collect();
             format!("{number} of {} from {start}", members.join(" "))

@@ -1,3 +1,4 @@
+use crate::entry::DiskState;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::*;
@@ -217,7 +218,13 @@ async fn a_replacement_stands_for_what_waited_before_it() {
     until(&mut disk, |progress| progress.full).await;
     let (promised, delivered) = (ViewNumber::NONE, Seq(9));
     let (boundaries, parts) = (Vec::new(), Vec::new());
-    disk.replace(Arc::new(Replacement { promised, delivered, boundaries, parts }));
+    disk.replace(Arc::new(Replacement {
+        promised,
+        delivered,
+        disk: DiskState::Sound,
+        boundaries,
+        parts,
+    }));
     disk.write(records(1));
     store.fill(false);
     let written = until(&mut disk, |progress| progress.writes > 0).await;

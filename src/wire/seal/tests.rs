@@ -61,12 +61,12 @@ fn datagrams_have_these_bytes() {
     let mut sealer = Sealer::new(&cluster_key, SENDER, Incarnation(0x0002_0304_0506_0708));
     assert_eq!(
         hex(&sealer.seal(b"body")),
-        "04059f86d081884c7d6501080706050403020001000000000000004fce0d3739b44c1bd47657c8caabefe41c44e0de"
+        "05059f86d081884c7d6501080706050403020001000000000000004fce0d3794dd0636f11162993475e3422f35c931"
     );
     sealer.prefix.counter = KEY_LIFE - 1;
     assert_eq!(
         hex(&sealer.seal(b"body")),
-        "04059f86d081884c7d650108070605040302000000400000000000d0e831eebb5f31d32ca326a5519bc5f0cabbb6e7"
+        "05059f86d081884c7d650108070605040302000000400000000000d0e831ee63b59fac411ab9432ede88c468ef4206"
     );
 }
 

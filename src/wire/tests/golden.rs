@@ -123,6 +123,8 @@ fn boundary(round: u64, proposer: u8, first: u64) -> Boundary {
 
 #[test]
 fn prepare_and_promise() {
+    let member =
+        |id, incarnation| Member { id: ReplicaId(id), incarnation: Incarnation(incarnation) };
     let number = ViewNumber { round: 300, proposer: ReplicaId(2) };
     assert_chunk(Chunk::Prepare { number }, "07  ac02 02");
     let log = LogEnd {
@@ -131,10 +133,11 @@ fn prepare_and_promise() {
         delivered: Seq(128),
         held_from: Seq(127),
         boundaries: vec![boundary(1, 0, 1), boundary(2, 1, 7)],
+        fences: vec![member(1, 300), member(4, 5)],
     };
     assert_chunk(
         Chunk::Promise { number, log },
-        "08  ac02 02  02 01  8101  8001  02  02  01 00 01  02 01 07",
+        "08  ac02 02  02 01  8101  8001  02  02  01 00 01  02 01 07  02  01 ac02  04 05",
     );
     let empty = LogEnd {
         last_view: ViewNumber::NONE,
@@ -142,8 +145,9 @@ fn prepare_and_promise() {
         delivered: Seq(0),
         held_from: Seq(1),
         boundaries: Vec::new(),
+        fences: Vec::new(),
     };
-    assert_chunk(Chunk::Promise { number, log: empty }, "08  ac02 02  00 00  00  00  00  00");
+    assert_chunk(Chunk::Promise { number, log: empty }, "08  ac02 02  00 00  00  00  00  00  00");
 }
 
 #[test]
@@ -174,6 +178,42 @@ fn inquiry_and_summary() {
             boundaries: vec![boundary(1, 0, 1)],
         },
         "0c  8101 03  01  01 00 01",
+    );
+}
+
+#[test]
+fn known() {
+    let life =
+        |id, incarnation| Member { id: ReplicaId(id), incarnation: Incarnation(incarnation) };
+    let view = ViewNumber { round: 2, proposer: ReplicaId(1) };
+    let lives = vec![
+        Known { life: life(0, 300), view, acked: Seq(128) },
+        Known { life: life(4, 0), view: ViewNumber::NONE, acked: Seq(0) },
+    ];
+    assert_chunk(Chunk::Known { lives }, "0f  02  00 ac02  02 01  8001  04 00  00 00  00");
+}
+
+#[test]
+fn new_disks_and_formatted() {
+    let disks = vec![DiskId(0x0102_0304_0506_0708), DiskId(0)];
+    assert_chunk(
+        Chunk::NewDisks { disks: disks.clone() },
+        "10  02  0807060504030201  0000000000000000",
+    );
+    assert_chunk(Chunk::Formatted { disks }, "11  02  0807060504030201  0000000000000000");
+    assert_chunk(Chunk::Formatted { disks: Vec::new() }, "11  00");
+}
+
+#[test]
+fn recover_and_recovery() {
+    assert_chunk(Chunk::Recover, "12");
+    assert_chunk(
+        Chunk::Recovery {
+            last_view: ViewNumber { round: 2, proposer: ReplicaId(1) },
+            last: Seq(129),
+            fences: vec![Member { id: ReplicaId(3), incarnation: Incarnation(300) }],
+        },
+        "13  02 01  8101  01  03 ac02",
     );
 }
 

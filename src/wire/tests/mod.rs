@@ -11,7 +11,7 @@ use crate::codec::Malformed;
 use crate::entry::{Body, Entry};
 use crate::test_tools::Random;
 use crate::types::{
-    Boundary, Incarnation, LocalSeq, Member, MessageName, ReplicaId, Seq, ViewNumber,
+    Boundary, DiskId, Incarnation, LocalSeq, Member, MessageName, ReplicaId, Seq, ViewNumber,
 };
 
 const REPLICAS: u8 = 5;
@@ -113,7 +113,7 @@ fn random_header(random: &mut Random) -> Header {
 }
 
 fn random_chunk(random: &mut Random) -> Chunk {
-    match random.below(12) {
+    match random.below(19) {
         0 => {
             let length = 1 + random.index(max_payload(MIN_MAX_DATAGRAM));
             Chunk::Data { name: random_name(random), payload: random.bytes(length).into() }
@@ -155,6 +155,14 @@ fn random_chunk(random: &mut Random) -> Chunk {
             boundaries: random_boundaries(random),
         },
         12 => Chunk::CopyRequest { at: random_place(random) },
+        13 => Chunk::Known { lives: random_lives(random) },
+        14 => Chunk::NewDisks { disks: random_disks(random, 1) },
+        15 => Chunk::Formatted { disks: random_disks(random, 0) },
+        16 => Chunk::Recover,
+        17 => {
+            let LogEnd { last_view, last, fences, .. } = random_log_end(random);
+            Chunk::Recovery { last_view, last, fences }
+        }
         _ => {
             let length = random.index(300);
             Chunk::Copy {
@@ -169,6 +177,21 @@ fn random_chunk(random: &mut Random) -> Chunk {
 
 fn random_place(random: &mut Random) -> CopyPlace {
     CopyPlace { snapshot: number(random), segment: number(random), offset: number(random) }
+}
+
+fn random_lives(random: &mut Random) -> Vec<Known> {
+    let ids = replicas(random, 0);
+    let known = |id| Known {
+        life: Member { id, incarnation: Incarnation(number(random)) },
+        view: view_number(random),
+        acked: Seq(number(random)),
+    };
+    ids.into_iter().map(known).collect()
+}
+
+fn random_disks(random: &mut Random, least: usize) -> Vec<DiskId> {
+    let count = replicas(random, least).len();
+    (0..count).map(|_| DiskId(random.of_any_length(64))).collect()
 }
 
 fn random_members(random: &mut Random) -> Vec<Member> {
@@ -199,12 +222,14 @@ fn random_log_end(random: &mut Random) -> LogEnd {
             delivered: Seq(0),
             held_from: Seq(1),
             boundaries,
+            fences: Vec::new(),
         },
         Some(Boundary { view, first }) => {
             let last = first.0 + random.below(1_000);
             let delivered = Seq(random.below(last + 1));
             let held_from = Seq(1 + random.below(delivered.0 + 1));
-            LogEnd { last_view: view, last: Seq(last), delivered, held_from, boundaries }
+            let fences = random_members(random);
+            LogEnd { last_view: view, last: Seq(last), delivered, held_from, boundaries, fences }
         }
     }
 }

@@ -95,7 +95,17 @@ fn any_chunk_but_a_message_fits_in_the_smallest_datagram() {
                 delivered: Seq(MAX_NUMBER),
                 held_from: Seq(1),
                 boundaries: boundaries.clone(),
+                fences: ids().map(|id| Member { id, incarnation }).collect(),
             },
+        },
+        Chunk::Known {
+            lives: ids()
+                .map(|id| Known {
+                    life: Member { id, incarnation },
+                    view: GREATEST,
+                    acked: Seq(MAX_NUMBER),
+                })
+                .collect(),
         },
         Chunk::Summary { through: Seq(MAX_NUMBER), held_from: Seq(MAX_NUMBER), boundaries },
         Chunk::Copy {

@@ -3,9 +3,9 @@
 
 use arbitrary::Unstructured;
 use ftqueue::testing::{
-    Action, Body, Boundary, Chunk, CopyPlace, Entry, Header, Heard, Incarnation, LocalSeq, LogEnd,
-    MAX_BOUNDARIES, MAX_NAMES, MAX_NUMBER, MAX_RANGES, Member, MessageName, MessageRange,
-    Operation, ReplicaId, Seq, SeqRange, ViewNumber,
+    Action, Body, Boundary, Chunk, CopyPlace, DiskId, Entry, Header, Heard, Incarnation, Known,
+    LocalSeq, LogEnd, MAX_BOUNDARIES, MAX_NAMES, MAX_NUMBER, MAX_RANGES, Member, MessageName,
+    MessageRange, Operation, ReplicaId, Seq, SeqRange, ViewNumber,
 };
 
 /// The largest payload that is made up: some of a datagram's length, most short.
@@ -38,7 +38,7 @@ impl Plausible {
         sender: ReplicaId,
         life: Incarnation,
     ) -> Header {
-        let view = match byte(input) % 16 {
+        let view = match byte(input) % 24 {
             0 => ViewNumber::NONE,
             1 => self.view_number(input),
             _ => self.view,
@@ -96,6 +96,14 @@ impl Plausible {
                 last_segment: self.number(input),
                 bytes: vec![byte(input); usize::from(byte(input))].into(),
             },
+            16 => Chunk::Known { lives: self.known(input) },
+            17 => Chunk::NewDisks { disks: self.disks(input, 1) },
+            18 => Chunk::Formatted { disks: self.disks(input, 0) },
+            19 => Chunk::Recover,
+            20 => {
+                let LogEnd { last_view, last, fences, .. } = self.log_end(input);
+                Chunk::Recovery { last_view, last, fences }
+            }
             _ => Chunk::Entry(self.entry(input)),
         }
     }
@@ -130,12 +138,35 @@ impl Plausible {
         let Some(end) = boundaries.last().copied() else {
             let (last, delivered) = (Seq(0), Seq(0));
             let held_from = Seq(1);
-            return LogEnd { last_view: ViewNumber::NONE, last, delivered, held_from, boundaries };
+            return LogEnd {
+                last_view: ViewNumber::NONE,
+                last,
+                delivered,
+                held_from,
+                boundaries,
+                fences: self.members(input),
+            };
         };
         let last = Seq(self.number(input).max(end.first.0));
         let delivered = Seq(self.number(input).min(last.0));
         let held_from = Seq(self.number(input).clamp(1, delivered.0 + 1));
-        LogEnd { last_view: end.view, last, delivered, held_from, boundaries }
+        let fences = self.members(input);
+        LogEnd { last_view: end.view, last, delivered, held_from, boundaries, fences }
+    }
+
+    fn known(&self, input: &mut Unstructured<'_>) -> Vec<Known> {
+        let ids: Vec<_> = self.some_replicas(input).collect();
+        let known = |id| Known {
+            life: Member { id, incarnation: self.life(input, id) },
+            view: self.view_number(input),
+            acked: Seq(self.number(input)),
+        };
+        ids.into_iter().map(known).collect()
+    }
+
+    fn disks(&self, input: &mut Unstructured<'_>, least: usize) -> Vec<DiskId> {
+        let count = least + self.count(input, self.lives.len() - least);
+        (0..count).map(|_| DiskId(u64::from(byte(input)))).collect()
     }
 
     fn entry(&self, input: &mut Unstructured<'_>) -> Entry {

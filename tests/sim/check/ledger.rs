@@ -64,6 +64,12 @@ impl Ledger {
         }
     }
 
+    /// A replica takes part again whose disk was lost: all that was delivered is still held by a majority, now that what the
+    /// disk held does not count any more.
+    pub(crate) fn check_all_held(&self, logs: &[&DiskLog]) {
+        self.check_held(logs, (0, u64::MAX));
+    }
+
     /// A log lost or dropped its entries past `after`: what was delivered stays on a majority's disks.
     pub(crate) fn check_held(&self, logs: &[&DiskLog], (after, until): (u64, u64)) {
         for entry in &self.entries[self.last().min(after) as usize..self.last().min(until) as usize]

@@ -3,9 +3,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ftqueue::testing::{Entry, Record, Replacement, Replay as _, Snapshot, ViewNumber};
+use ftqueue::testing::{DiskState, Entry, Record, Replacement, Replay as _, Snapshot, ViewNumber};
 
 /// One write.
+#[derive(Clone)]
 enum Written {
     Record(Record),
     /// In the place of all before; with the entries for which it stands.
@@ -13,7 +14,7 @@ enum Written {
 }
 
 /// All records of a replica's disk.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct DiskLog {
     records: Vec<Written>,
     durable: usize,
@@ -21,6 +22,8 @@ pub(crate) struct DiskLog {
     entries: Vec<(Entry, usize)>,
     /// The promises, likewise.
     promises: Vec<(ViewNumber, usize)>,
+    /// What the disk held before it was lost, until it has recovered: it counts as held.
+    lost: Option<Box<DiskLog>>,
 }
 
 impl DiskLog {
@@ -33,6 +36,22 @@ impl DiskLog {
         self.records.push(Written::Replacement(replacement, entries));
     }
 
+    /// The disk is lost, and has `left` on it now.
+    pub(crate) fn lose(&mut self, left: Self) {
+        let lost = std::mem::replace(self, left);
+        self.lost = Some(Box::new(lost));
+    }
+
+    /// Whether what the disk held is not made up for yet.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.is_some()
+    }
+
+    /// What was lost does not count any more.
+    pub(crate) fn forget_lost(&mut self) {
+        self.lost = None;
+    }
+
     /// The replica writes a record.
     pub(crate) fn write(&mut self, record: Record) {
         self.records.push(Written::Record(record.clone()));
@@ -43,7 +62,7 @@ impl DiskLog {
             }
             Record::Drop { after } => self.entries.truncate(after.0 as usize),
             Record::Promise(view) => self.promises.push((view, self.records.len())),
-            Record::Delivered(_) => {}
+            _ => {}
         }
     }
 
@@ -62,6 +81,7 @@ impl DiskLog {
             assert!(matches!(written, Written::Record(written) if written == record), "{record:?}");
         }
         self.records.truncate(count);
+        let lost = self.lost.take();
         for written in std::mem::take(self).records {
             match written {
                 Written::Record(record) => self.write(record),
@@ -69,6 +89,7 @@ impl DiskLog {
             }
         }
         self.durable = self.records.len();
+        self.lost = lost;
     }
 
     /// What the first `count` records come to.
@@ -102,6 +123,12 @@ impl DiskLog {
         self.entries.partition_point(|(_, records)| *records <= self.durable) as u64
     }
 
+    /// The same, or what was durable on a disk that was lost, if that is more.
+    pub(crate) fn acked_entries(&self) -> u64 {
+        let lost = self.lost.as_ref().map_or(0, |lost| lost.acked_entries());
+        self.durable_entries().max(lost)
+    }
+
     /// An entry.
     pub(crate) fn get(&self, number: u64) -> Option<&Entry> {
         self.entries.get(number as usize - 1).map(|(entry, _)| entry)
@@ -111,6 +138,23 @@ impl DiskLog {
     pub(crate) fn holds(&self, entry: &Entry) -> bool {
         let held = self.entries.get(entry.seq.0 as usize - 1);
         held.is_some_and(|(held, records)| *records <= self.durable && held == entry)
+            || self.lost.as_ref().is_some_and(|lost| lost.holds(entry))
+    }
+
+    /// Whether the disk is known durably to be sound.
+    pub(crate) fn is_sound(&self) -> bool {
+        let mut state = DiskState::New;
+        for written in &self.records[..self.durable] {
+            match written {
+                Written::Record(Record::Lost) => state = DiskState::Lost,
+                Written::Record(Record::Formatted(_) | Record::Recovered) => {
+                    state = DiskState::Sound;
+                }
+                Written::Replacement(replacement, _) => state = replacement.disk,
+                Written::Record(_) => {}
+            }
+        }
+        state == DiskState::Sound
     }
 
     /// The highest promise; and the highest that is durable.

@@ -12,6 +12,7 @@ use crate::options::Options;
 
 /// Reads every datagram that is sent, once.
 pub(crate) struct Spy {
+    key: ClusterKey,
     openers: Vec<Opener>,
     numbered: BTreeMap<(ViewNumber, u64), MessageName>,
     by_name: BTreeMap<(ViewNumber, MessageName), u64>,
@@ -81,13 +82,9 @@ pub(crate) struct Sender<'a> {
 
 impl Spy {
     pub(crate) fn new(key: &ClusterKey, replicas: usize, bounds: Bounds) -> Self {
-        // An opener drops its own replica's datagrams: each sender is spied on by another.
-        let opener = |sender: usize| {
-            let own = if sender == 0 { 1 } else { 0 };
-            Opener::new(key, ReplicaId(own), replicas.max(2))
-        };
         Self {
-            openers: (0..replicas).map(opener).collect(),
+            key: key.clone(),
+            openers: (0..replicas).map(|sender| opener(key, sender, replicas)).collect(),
             numbered: BTreeMap::new(),
             by_name: BTreeMap::new(),
             last_numbered: BTreeMap::new(),
@@ -95,6 +92,11 @@ impl Spy {
             highest: (ViewNumber::NONE, 0),
             bounds,
         }
+    }
+
+    /// A replica's next life is not after those before.
+    pub(crate) fn forget_life(&mut self, sender: usize) {
+        self.openers[sender] = opener(&self.key, sender, self.openers.len());
     }
 
     /// The last number that was given out.
@@ -190,4 +192,10 @@ impl Spy {
             }
         }
     }
+}
+
+/// An opener drops its own replica's datagrams: each sender is spied on by another.
+fn opener(key: &ClusterKey, sender: usize, replicas: usize) -> Opener {
+    let own = if sender == 0 { 1 } else { 0 };
+    Opener::new(key, ReplicaId(own), replicas.max(2))
 }

@@ -28,7 +28,12 @@ impl World {
         let node = &mut self.nodes[index];
         node.incarnation = Incarnation(node.incarnation.0 + further);
         let (segment, mut held) = (self.options.segment, Held::default());
-        let opened = Storage::open(node.disk.clone(), index as u64, segment, &mut held);
+        let mut opened = Storage::open(node.disk.clone(), index as u64, segment, &mut held);
+        if matches!(opened, Err(StorageError::Damaged { .. })) && node.is_distrusted() {
+            held = Held::default();
+            opened = node.begin_lost(index, segment, &mut held);
+            self.probes.hit("disk_rotten_and_found_out");
+        }
         let (storage, recovered) = match opened {
             Ok(opened) => opened,
             Err(StorageError::Failed { .. }) => {
@@ -51,6 +56,7 @@ impl World {
             node.promised
         );
         node.promised = promised;
+        node.rotten = false;
         node.delivered = replica.delivered_through().0;
         node.base = node.log.len();
         let digest = replica.queues().digest();

@@ -4,6 +4,7 @@ mod agenda;
 mod clients;
 mod copies;
 mod life;
+mod lost;
 mod node;
 mod report;
 mod snapshots;
@@ -316,6 +317,8 @@ impl World {
             }
             Fault::Room => self.nodes[node].disk.limit(None),
             Fault::DiskFails => self.nodes[node].disk.fail_after(0),
+            Fault::LoseDisk { how, down_for } => self.lose_disk(node, how, down_for),
+            Fault::CopyDisk => self.nodes[node].copy_disk(),
         }
     }
 
@@ -333,6 +336,10 @@ impl World {
             self.nodes[node].crash_in = None;
             self.nodes[node].disk.limit(None);
             self.start(node);
+        }
+        if self.nodes.iter().any(|node| !node.log.is_sound() && !node.log.is_lost()) {
+            // For the first start all are needed.
+            self.options.broken.clear();
         }
         for (node, broken) in self.options.broken.clone() {
             self.break_for_good(node, broken);

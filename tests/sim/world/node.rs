@@ -36,6 +36,10 @@ pub(super) struct Node {
     pub(super) snapshot: u64,
     pub(super) snapshot_wanted: u64,
     pub(super) snapshot_busy: bool,
+    /// A copy of its disk, to be put back.
+    pub(super) copy: Option<Box<DiskCopy>>,
+    /// Whether what is on its disk was changed behind its back.
+    pub(super) rotten: bool,
     /// How many records there were when this life began.
     pub(super) base: usize,
     /// What storage is to put in the place of its log, before what it has not been given.
@@ -61,6 +65,13 @@ pub(super) struct Node {
     /// The datagrams that have arrived as they were sent, each once: their seals' last bytes.
     pub(super) genuine: HashSet<[u8; 8]>,
     pub(super) resent: Resent,
+}
+
+/// A copy of a disk, and what the world knows of it.
+pub(super) struct DiskCopy {
+    pub(super) disk: SimDisk,
+    pub(super) log: DiskLog,
+    pub(super) snapshots: BTreeMap<u64, usize>,
 }
 
 /// What a replica has resent on request.
@@ -111,6 +122,8 @@ impl Node {
             snapshot: 0,
             snapshot_wanted: 0,
             snapshot_busy: false,
+            copy: None,
+            rotten: false,
             base: 0,
             replacement: None,
             replaced: 0,

@@ -57,6 +57,8 @@ impl World {
             self.probes.hit("replica_paused");
         }
         self.check_view(index);
+        self.check_recovered(index);
+        self.end_if_outlived(index);
         self.end_if_left(index);
         let Some(replica) = &self.nodes[index].replica else {
             return;
@@ -237,7 +239,7 @@ impl World {
         let (view, durable) = (replica.view(), node.log.durable_entries());
         let members = view.into_iter().flat_map(|view| &view.members);
         let before = view.map_or(0, |view| view.start.0 - 1);
-        let stable = members.map(|member| self.nodes[member.id.index()].log.durable_entries());
+        let stable = members.map(|member| self.nodes[member.id.index()].log.acked_entries());
         let sender = Sender {
             node: index,
             view,

@@ -1,0 +1,77 @@
+//! A disk that cannot be trusted: what is on it is set aside, and a new log says that it was lost. Its replica asks the
+//! others then what it held.
+//!
+//! What is set aside is the last resort should the others have lost theirs, too; once the replica has recovered it goes.
+
+use std::io;
+
+use super::directory::Error;
+use super::disk::Disk;
+use super::log::{AHEAD, Append, Storage};
+use super::segment::segment_of;
+use super::snapshot::is_snapshots;
+use crate::entry::Record;
+
+/// The file that says that what else there is is not to be trusted, until a new log says so.
+pub(super) const DISTRUSTED: &str = "not-to-be-trusted";
+/// What the names of files begin with that were set aside.
+const SET_ASIDE: &str = "lost-";
+
+/// Whether a file is a part of what a replica's storage holds.
+fn is_of_log(name: &str) -> bool {
+    segment_of(name).is_some() || is_snapshots(name) || name == AHEAD
+}
+
+impl<D: Disk> Storage<D> {
+    /// Begins a log that says that what the disk held was lost. What is on it is set aside, unless something was before:
+    /// that is more than what was learnt of others since.
+    ///
+    /// # Errors
+    /// [`Error::Failed`]. Whatever a crash leaves, the disk is not trusted the next time.
+    pub fn begin_lost(mut disk: D, owner: u64, segment_length: u64) -> Result<Self, Error> {
+        let path = disk.path("");
+        let failed = |source| Error::Failed { doing: "setting aside what is in", path, source };
+        set_aside(&mut disk).map_err(failed)?;
+        let mut storage = Self::begin(disk, owner, segment_length)?;
+        if storage.append(&[Record::Lost])? == Append::Full {
+            let (path, source) = (storage.disk().path(""), io::ErrorKind::StorageFull.into());
+            return Err(Error::Failed { doing: "writing to", path, source });
+        }
+        storage.sync()?;
+        let disk = storage.disk_mut();
+        let trusted = disk.remove(DISTRUSTED).and_then(|()| disk.sync_names());
+        let path = disk.path(DISTRUSTED);
+        trusted.map_err(|source| Error::Failed { doing: "removing", path, source })?;
+        Ok(storage)
+    }
+}
+
+fn set_aside(disk: &mut impl Disk) -> io::Result<()> {
+    let names = disk.list()?;
+    if !names.iter().any(|name| name == DISTRUSTED) {
+        disk.create(DISTRUSTED)?;
+        // Before any of the log's files goes: what is left might look like a log.
+        disk.sync_names()?;
+    }
+    let kept = |name: &str| format!("{SET_ASIDE}{name}");
+    let before = names.iter().any(|name| name.starts_with(SET_ASIDE));
+    for name in names.iter().filter(|name| is_of_log(name)) {
+        if before {
+            disk.remove(name)?;
+        } else {
+            disk.rename(name, &kept(name))?;
+        }
+    }
+    disk.sync_names()
+}
+
+/// Removes what was set aside. Its replica has recovered.
+///
+/// # Errors
+/// As the disk says.
+pub(crate) fn remove_set_aside(disk: &mut impl Disk) -> io::Result<()> {
+    for name in disk.list()?.iter().filter(|name| name.starts_with(SET_ASIDE)) {
+        disk.remove(name)?;
+    }
+    Ok(())
+}

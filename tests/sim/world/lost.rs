@@ -1,0 +1,125 @@
+//! Disks that are lost: wiped, rotten, or put back to an old copy; never more than a minority at a time.
+
+use std::collections::BTreeMap;
+
+use ftqueue::testing::{Incarnation, Record, Recovered, Storage, StorageError};
+
+use super::node::{DiskCopy, Node};
+use super::snapshots::Held;
+use super::{Happening, World};
+use crate::check::DiskLog;
+use crate::disk::SimDisk;
+use crate::options::Loss;
+
+impl Node {
+    /// Makes a copy of the disk as it is.
+    pub(super) fn copy_disk(&mut self) {
+        if self.replacement.is_some() {
+            // What the world knows of the log is ahead of what there is.
+            return;
+        }
+        let (disk, log, snapshots) = (self.disk.copy(), self.log.clone(), self.snapshots.clone());
+        self.copy = Some(Box::new(DiskCopy { disk, log, snapshots }));
+    }
+
+    /// Whether its disk may hold what its replica never wrote.
+    pub(super) fn is_distrusted(&self) -> bool {
+        self.rotten
+    }
+
+    /// Begins a life with a disk that is known to be lost.
+    pub(super) fn begin_lost(
+        &mut self,
+        index: usize,
+        segment: u64,
+        held: &mut Held,
+    ) -> Result<(Storage<SimDisk>, Recovered), StorageError> {
+        drop(Storage::begin_lost(self.disk.clone(), index as u64, segment)?);
+        let mut left = DiskLog::default();
+        left.write(Record::Lost);
+        left.synced(1);
+        self.lose(left, BTreeMap::from([(0, 0)]));
+        Storage::open(self.disk.clone(), index as u64, segment, held)
+    }
+
+    fn lose(&mut self, left: DiskLog, snapshots: BTreeMap<u64, usize>) {
+        self.log.lose(left);
+        self.promised = self.log.promised().1;
+        (self.snapshots, self.snapshot, self.snapshot_wanted) = (snapshots, 0, 0);
+    }
+}
+
+impl World {
+    /// A replica's process ends, and its disk is not what it was when it comes back.
+    pub(super) fn lose_disk(&mut self, index: usize, how: Loss, down_for: u64) {
+        let lost = self.nodes.iter().filter(|node| node.log.is_lost() || node.rotten).count();
+        let others =
+            lost - usize::from(self.nodes[index].log.is_lost() || self.nodes[index].rotten);
+        let minority = (self.options.replicas - 1) / 2;
+        if others + 1 + self.options.broken.len() > minority {
+            return;
+        }
+        let impossible = match how {
+            Loss::OldCopy => self.nodes[index].copy.is_none(),
+            // One that is damaged before the first start is a matter for an operator.
+            Loss::Rotten => !self.nodes[index].log.is_sound(),
+            Loss::Wiped | Loss::WipedAndClock => false,
+        };
+        if impossible {
+            return;
+        }
+        self.crash(index, true);
+        let node = &mut self.nodes[index];
+        match how {
+            Loss::Wiped | Loss::WipedAndClock => {
+                self.probes.hit("disk_wiped");
+                node.disk = SimDisk::with(self.planted);
+                node.lose(DiskLog::default(), BTreeMap::from([(0, 0)]));
+                if how == Loss::WipedAndClock && node.incarnation.0 > 1 << 30 {
+                    // No life had that number.
+                    node.incarnation = Incarnation(node.incarnation.0 - (1 << 20));
+                    self.spy.forget_life(index);
+                }
+            }
+            Loss::Rotten => {
+                self.probes.hit("disk_rotten");
+                node.rotten = true;
+                for _ in 0..self.random.between(1, 20) {
+                    node.disk.flip(&mut self.random);
+                }
+            }
+            Loss::OldCopy => {
+                self.probes.hit("disk_put_back");
+                let copy = *node.copy.take().expect("looked at above");
+                node.disk = copy.disk;
+                node.lose(copy.log, copy.snapshots);
+            }
+        }
+        self.schedule(self.now + down_for, Happening::Restart { node: index });
+    }
+
+    /// A replica that hears of a later life of its own ends, and comes back after that one.
+    pub(super) fn end_if_outlived(&mut self, index: usize) {
+        let outlived = self.nodes[index].replica.as_ref().and_then(|replica| replica.outlived_by());
+        if let Some(life) = outlived {
+            self.probes.hit("outlived");
+            self.crash(index, false);
+            self.nodes[index].incarnation = life;
+            self.schedule(self.now + 1, Happening::Restart { node: index });
+        }
+    }
+
+    /// Once a replica with a lost disk takes part again, what was on the disk counts no more: a majority must hold all without
+    /// it.
+    pub(super) fn check_recovered(&mut self, index: usize) {
+        let node = &self.nodes[index];
+        let takes_part = node.replica.as_ref().is_some_and(|replica| replica.view().is_some());
+        if node.log.is_lost() && takes_part {
+            assert!(node.log.is_sound(), "r{index} takes part with a lost disk");
+            self.nodes[index].log.forget_lost();
+            let logs: Vec<_> = self.nodes.iter().map(|node| &node.log).collect();
+            self.ledger.check_all_held(&logs);
+            self.probes.hit("disk_made_up_for");
+        }
+    }
+}
