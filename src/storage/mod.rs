@@ -9,19 +9,23 @@
 //! log          appending to them
 //! snapshot     what they come to, in their place
 //! copy         what another replica's storage holds
+//! backup       a state in a file of its own            restore  a directory that begins with one
 //! ```
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
+mod backup;
 mod copy;
 mod directory;
 mod disk;
 mod incarnation;
 mod log;
+mod restore;
 mod rules;
 mod scan;
 mod segment;
 mod snapshot;
 
+pub(crate) use backup::{BackupHeader, BackupReader, BackupWriter};
 pub use copy::{Piece, read_copy, read_piece};
 pub(crate) use directory::DataDirectory;
 pub use directory::Error;
@@ -30,5 +34,6 @@ pub use disk::Folder;
 pub(crate) use incarnation::Owner;
 pub(crate) use log::runs_ahead;
 pub use log::{Append, Recovered, SEGMENT_LENGTH, Storage};
+pub(crate) use restore::restore;
 pub(crate) use scan::{Scan, scan};
 pub use snapshot::{Made, make_snapshot};
