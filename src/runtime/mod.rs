@@ -5,6 +5,7 @@
 //! more than all the work on an operation.
 
 mod address;
+mod backups;
 mod clock;
 mod copies;
 mod counters;
@@ -25,6 +26,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 pub(crate) use address::Address;
+pub(crate) use backups::{Backups, Pieces};
 use clock::Clock;
 use copies::CopyThread;
 use counters::Counters;
