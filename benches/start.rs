@@ -66,7 +66,7 @@ fn lengthen(cluster: &Cluster, id: usize, (queue, operations): (i64, u64), bytes
             }
         }
         Record::Drop { after } => last = after,
-        Record::Promise(_) | Record::Delivered(_) => {}
+        _ => {}
     });
     let (mut storage, _) = opened.unwrap();
     let (view, member) = view.expect("a view was formed");

@@ -15,7 +15,11 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("replica", &["wire", "entry", "codec", "queue", "config", "types", "planted"]),
     ("storage", &["codec", "entry", "config", "types"]),
     ("proto", &[]),
-    ("runtime", &["replica", "entry", "storage", "queue", "wire", "config", "types", "proto"]),
+    // Of the codec only what says that a backup's reading is to end.
+    (
+        "runtime",
+        &["replica", "entry", "storage", "queue", "wire", "codec", "config", "types", "proto"],
+    ),
     ("api", &["runtime", "replica", "queue", "proto", "config", "types"]),
     ("client", &["proto", "queue", "types"]),
     ("history", &["queue"]),

@@ -154,7 +154,7 @@ fn runs(pid: Pid) -> bool {
 fn help_is_no_failure_and_nonsense_is() {
     let commands = [
         "serve", "cluster", "create", "destroy", "id", "push", "pop", "top", "size", "shell",
-        "health", "bench",
+        "health", "bench", "backup", "restore",
     ];
     for command in commands {
         let (exit, out, err) = run(&[command, "--help"]);

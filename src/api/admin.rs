@@ -1,24 +1,27 @@
-//! How the replica is, for operators and tools.
+//! What operators and tools need: how the replica is, and backups.
 
 use tonic::{Request, Response, Status};
 
+use super::backup::{self, BackupStream};
 use super::errors::Failure;
+use super::service::patience;
 use crate::proto;
 use crate::proto::ft_queue_admin_server::FtQueueAdmin;
-use crate::proto::{StatusRequest, StatusResponse};
-use crate::runtime::{Durability, Handle, PeerReport, Readiness, Report, View};
+use crate::proto::{BackupRequest, StatusRequest, StatusResponse};
+use crate::runtime::{Backups, Durability, Handle, PeerReport, Readiness, Report, View};
 use crate::types::{ReplicaId, ViewNumber};
 
 /// The service beside the calls.
 pub(super) struct Admin {
     replica: Handle,
+    backups: Backups,
     durability: Durability,
 }
 
 impl Admin {
     /// Of the replica behind the handle.
-    pub(super) fn new(replica: Handle, durability: Durability) -> Self {
-        Self { replica, durability }
+    pub(super) fn new(replica: Handle, backups: Backups, durability: Durability) -> Self {
+        Self { replica, backups, durability }
     }
 }
 
@@ -30,6 +33,16 @@ impl FtQueueAdmin for Admin {
     ) -> Result<Response<StatusResponse>, Status> {
         let report = self.replica.report().await.map_err(Failure::Refused)?;
         Ok(Response::new(response(&report, self.durability)))
+    }
+
+    type BackupStream = BackupStream;
+
+    async fn backup(
+        &self,
+        request: Request<BackupRequest>,
+    ) -> Result<Response<BackupStream>, Status> {
+        let pieces = backup::begin(&self.replica, &self.backups, patience(&request)).await?;
+        Ok(Response::new(backup::stream(pieces)))
     }
 }
 

@@ -49,6 +49,13 @@ pub(super) enum Failure {
     },
     /// The operation was not executed, or nobody knows.
     Refused(Refusal),
+    /// The replica makes another backup.
+    BackupUnderWay,
+    /// The replica cannot make a backup; another one may be able to.
+    BackupFailed {
+        /// For people.
+        why: String,
+    },
 }
 
 /// One row of the table.
@@ -150,6 +157,18 @@ fn row(failure: Failure) -> Row {
             let message = format!("this replica cannot answer: {detail}; {}", in_words(sent));
             Row { code: Code::Unavailable, reason, message, metadata }
         }
+        Failure::BackupUnderWay => Row {
+            code: Code::ResourceExhausted,
+            reason: "BACKUP_UNDER_WAY",
+            message: "this replica makes a backup for somebody else, and one at a time".to_owned(),
+            metadata: vec![outcome(false), ("limit", 1.to_string())],
+        },
+        Failure::BackupFailed { why } => Row {
+            code: Code::Unavailable,
+            reason: "BACKUP_FAILED",
+            message: format!("this replica cannot make a backup: {why}"),
+            metadata: vec![outcome(false)],
+        },
     }
 }
 
@@ -282,6 +301,16 @@ mod tests {
                 Failure::Unread(Unread::UnknownMethod),
                 (Code::Unimplemented, "METHOD_UNKNOWN", "outcome=not_executed"),
                 "this server has no such service or method",
+            ),
+            (
+                Failure::BackupUnderWay,
+                (Code::ResourceExhausted, "BACKUP_UNDER_WAY", "limit=1 outcome=not_executed"),
+                "this replica makes a backup for somebody else, and one at a time",
+            ),
+            (
+                Failure::BackupFailed { why: "its log is damaged".to_owned() },
+                (Code::Unavailable, "BACKUP_FAILED", "outcome=not_executed"),
+                "this replica cannot make a backup: its log is damaged",
             ),
             (
                 rejected(Rejection::QueueNotFound { queue: 7 }),

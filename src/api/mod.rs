@@ -4,6 +4,7 @@ mod admin;
 mod admission;
 #[cfg(test)]
 mod any_request;
+mod backup;
 mod connections;
 mod deadline;
 mod errors;
@@ -24,7 +25,7 @@ use tower::util::{MapRequestLayer, MapResponseLayer};
 use crate::proto;
 use crate::proto::ft_queue_admin_server::FtQueueAdminServer;
 use crate::proto::ft_queue_server::FtQueueServer;
-use crate::runtime::{Durability, Handle};
+use crate::runtime::{Backups, Durability, Handle};
 
 /// The largest request, in bytes. The largest that makes sense has less than 200.
 const MAX_REQUEST: usize = 4 << 10;
@@ -52,12 +53,13 @@ const MAX_CALL: Duration = deadline::LONGEST.saturating_add(Duration::from_secs(
 pub(crate) async fn serve(
     listener: TcpListener,
     replica: Handle,
+    backups: Backups,
     durability: Durability,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (reporter, health) = health::service().await;
     let following = tokio::spawn(health::follow(reporter, replica.readiness()));
-    let admin = FtQueueAdminServer::new(admin::Admin::new(replica.clone(), durability));
+    let admin = FtQueueAdminServer::new(admin::Admin::new(replica.clone(), backups, durability));
     let queue = FtQueueServer::new(service::Service::new(replica));
     let served = Server::builder()
         .max_concurrent_streams(MAX_STREAMS)

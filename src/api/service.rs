@@ -170,13 +170,15 @@ impl FtQueue for Service {
     }
 }
 
-fn patience<T>(request: &Request<T>) -> Duration {
+/// How long a call may wait for its answer yet.
+pub(super) fn patience<T>(request: &Request<T>) -> Duration {
     let header = request.metadata().get(deadline::HEADER);
     let since = request.extensions().get::<Arrived>().map_or(Duration::ZERO, |at| at.elapsed());
     deadline::patience(header.and_then(|value| value.to_str().ok())).saturating_sub(since)
 }
 
-fn no_time() -> Refusal {
+/// What a call is refused with that may not wait at all.
+pub(super) fn no_time() -> Refusal {
     Refusal::DeadlineExceeded {
         sent: false,
         waited: Duration::ZERO,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -15,13 +16,16 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
 use super::service::Service;
+use crate::proto::ft_queue_admin_client::FtQueueAdminClient;
 use crate::proto::ft_queue_client::FtQueueClient;
 use crate::proto::ft_queue_server::FtQueue as _;
 use crate::proto::{
-    QCreateRequest, QDestroyRequest, QPopRequest, QPushRequest, QSizeRequest, RequestName,
+    BackupRequest, QCreateRequest, QDestroyRequest, QPopRequest, QPushRequest, QSizeRequest,
+    RequestName,
 };
-use crate::queue::{Limits, Queues};
-use crate::runtime::{Handle, Readiness, Refusal, Submission};
+use crate::queue::{Answer, Executed, Limits, Queues};
+use crate::runtime::{Backups, Durability, Handle, Readiness, Refusal, Submission};
+use crate::types::ReplicaId;
 
 /// Far beyond what anything here takes.
 const LONG: Duration = Duration::from_secs(30);
@@ -34,6 +38,8 @@ struct Edge {
     readiness: watch::Sender<Readiness>,
     stop: watch::Sender<bool>,
     served: tokio::task::JoinHandle<()>,
+    /// Empty, as of a replica that has executed nothing.
+    _data: TempDir,
 }
 
 impl Edge {
@@ -45,11 +51,13 @@ impl Edge {
         let (readiness, watched) = watch::channel(not_ready);
         let (stop, mut stopping) = watch::channel(false);
         let handle = Handle::new(submit, mpsc::channel(1).0, watched);
+        let data = tempfile::tempdir().unwrap();
+        let backups = Backups::impatient(data.path(), "edge".to_owned(), ReplicaId(0));
         let served = tokio::spawn(async move {
             let stop = async move { drop(stopping.wait_for(|stop| *stop).await) };
-            super::serve(listener, handle, crate::runtime::Durability::Fsync, stop).await.unwrap();
+            super::serve(listener, handle, backups, Durability::Fsync, stop).await.unwrap();
         });
-        Self { address, submissions, readiness, stop, served }
+        Self { address, submissions, readiness, stop, served, _data: data }
     }
 
     async fn channel(&self) -> Channel {
@@ -226,6 +234,83 @@ async fn a_stopping_replica_says_whether_the_call_was_taken() {
     assert_eq!(status.code(), Code::Unavailable);
     let expected = ("SHUTTING_DOWN".to_owned(), "not_executed".to_owned());
     assert_eq!(reason_and_outcome(&status), expected);
+}
+
+/// Answers the read that a backup begins with, at this place. That of the empty log is 0, which no cluster answers.
+fn answer_read(submission: Submission, sequence: u64) {
+    let result = Ok(Answer::Label(None));
+    submission.answer.send(Ok(Executed { sequence, duplicate: false, result })).unwrap();
+}
+
+#[tokio::test]
+async fn a_replica_makes_one_backup_at_a_time() {
+    let mut edge = Edge::start().await;
+    let client = FtQueueAdminClient::new(edge.channel().await);
+    let mut first = client.clone();
+    let first = tokio::spawn(async move { first.backup(BackupRequest {}).await });
+    let read = timeout(LONG, edge.submissions.recv()).await.unwrap().unwrap();
+
+    let status = client.clone().backup(BackupRequest {}).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    let expected = ("BACKUP_UNDER_WAY".to_owned(), "not_executed".to_owned());
+    assert_eq!(reason_and_outcome(&status), expected);
+
+    answer_read(read, 0);
+    let mut pieces = timeout(LONG, first).await.unwrap().unwrap().unwrap().into_inner();
+    let mut bytes = 0;
+    while let Some(piece) = timeout(LONG, pieces.message()).await.unwrap().unwrap() {
+        bytes += piece.piece.len();
+    }
+    assert!(bytes > 0, "even of nothing there is a backup");
+    another_can_be_made(&mut edge, client).await;
+}
+
+/// Waits until the place of an earlier backup is free, and has a read asked for.
+async fn another_can_be_made(edge: &mut Edge, mut client: FtQueueAdminClient<Channel>) {
+    let asking = async {
+        while let Err(status) = client.backup(BackupRequest {}).await {
+            assert_eq!(reason_and_outcome(&status).0, "BACKUP_UNDER_WAY");
+        }
+    };
+    let reading = async { edge.submissions.recv().await.map(|read| answer_read(read, 0)) };
+    timeout(LONG, async { tokio::join!(asking, reading) }).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_hangs_up_makes_room_for_another_backup() {
+    let mut edge = Edge::start().await;
+    let client = FtQueueAdminClient::new(edge.channel().await);
+    let mut first = client.clone();
+    let first = tokio::spawn(async move { first.backup(BackupRequest {}).await });
+    let read = timeout(LONG, edge.submissions.recv()).await.unwrap().unwrap();
+    first.abort();
+    another_can_be_made(&mut edge, client).await;
+    drop(read);
+}
+
+#[tokio::test]
+async fn a_backup_that_would_lack_the_read_is_none() {
+    let mut edge = Edge::start().await;
+    let mut client = FtQueueAdminClient::new(edge.channel().await);
+    let asked = tokio::spawn(async move { client.backup(BackupRequest {}).await });
+    answer_read(timeout(LONG, edge.submissions.recv()).await.unwrap().unwrap(), 5);
+    let mut pieces = timeout(LONG, asked).await.unwrap().unwrap().unwrap().into_inner();
+    let status = timeout(LONG, pieces.message()).await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(reason_and_outcome(&status).0, "BACKUP_FAILED");
+    assert!(status.message().contains("only that 0 of 5 were delivered"), "{status}");
+}
+
+#[tokio::test]
+async fn a_replica_that_refuses_the_read_makes_no_backup() {
+    let mut edge = Edge::start().await;
+    let mut client = FtQueueAdminClient::new(edge.channel().await);
+    let asked = tokio::spawn(async move { client.backup(BackupRequest {}).await });
+    let read = timeout(LONG, edge.submissions.recv()).await.unwrap().unwrap();
+    read.answer.send(Err(Refusal::StorageFull)).unwrap();
+    let status = timeout(LONG, asked).await.unwrap().unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(reason_and_outcome(&status).0, "STORAGE_FULL");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ pub(crate) enum Exit {
     Storage,
     /// A call was sent and not answered in time: it may have been executed, or may be still.
     Unknown,
-    /// The replica's storage holds something else than what was written, or less.
+    /// The replica's storage, or a backup, holds something else than what was written, or less.
     Damaged,
 }
 
@@ -63,7 +63,7 @@ Exit codes:
   4  a replica's storage failed (serve)
   5  a call was sent and not answered in time: it may have been executed, or may be still; a line
      that repeats it, and counts once, is printed
-  6  a replica's storage is damaged (serve, inspect)";
+  6  a replica's storage is damaged (serve, inspect), or a backup is (restore)";
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,8 @@
 //! The commands: what `ftqueue` does when it is called from a shell.
 
 mod arguments;
+mod backup;
+mod backup_summary;
 mod bench;
 mod call;
 mod check_history;
@@ -12,12 +14,15 @@ mod inspect;
 mod members;
 mod paste;
 mod record;
+mod restore;
 mod secret;
 mod serve;
 mod shell;
 mod signals;
 mod status;
 mod stdin;
+mod utc;
+mod whole_file;
 
 use std::future::Future;
 use std::io::{self, Write as _};
@@ -78,6 +83,12 @@ enum Command {
     /// Say what a replica's files hold, without changing them
     Inspect(inspect::InspectArguments),
 
+    /// Write all queues of a running cluster into a file
+    Backup(backup::BackupArguments),
+
+    /// Make the data directory of a replica of a new cluster from a backup
+    Restore(restore::RestoreArguments),
+
     /// Put load on a cluster and measure it
     Bench(bench::BenchArguments),
 
@@ -99,6 +110,8 @@ pub fn run() -> ExitCode {
         Command::Health(arguments) => block_on(health::run(arguments)),
         Command::Status(arguments) => block_on(status::run(arguments)),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Backup(arguments) => block_on(backup::run(arguments)),
+        Command::Restore(arguments) => restore::run(&arguments),
         Command::Bench(arguments) => block_on(bench::run(arguments)),
         Command::CheckHistory(arguments) => check_history::run(&arguments),
         Command::EchoServer(arguments) => block_on(echo_server::run(arguments)),

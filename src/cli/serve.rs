@@ -20,7 +20,7 @@ use super::stdin;
 use crate::api;
 use crate::config::Config;
 use crate::runtime;
-use crate::runtime::{Address, DRAIN_TIME, Durability, NotStarted, Start};
+use crate::runtime::{Address, Backups, DRAIN_TIME, Durability, NotStarted, Start};
 use crate::storage::{self, DataDirectory, Owner, SEGMENT_LENGTH};
 use crate::types::{Incarnation, ReplicaId};
 use crate::wire::{ClusterId, ClusterKey, MAX_DATAGRAM, MIN_MAX_DATAGRAM};
@@ -208,7 +208,8 @@ fn serve(arguments: ServeArguments) -> Result<(), Failure> {
             listen: arguments.ring_listen,
             seed: seed()?,
         };
-        let ended = run_until_told(start, listener, arguments.stop_with_stdin).await;
+        let backups = Backups::new(&arguments.data, owner.cluster.clone(), owner.replica);
+        let ended = run_until_told(start, listener, backups, arguments.stop_with_stdin).await;
         if let Err(Failure::Outlived(life)) = &ended {
             // The next start is after that one.
             directory.begin_life(&owner, *life, unix_milliseconds())?;
@@ -224,6 +225,7 @@ fn serve(arguments: ServeArguments) -> Result<(), Failure> {
 async fn run_until_told(
     start: Start,
     listener: TcpListener,
+    backups: Backups,
     stop_with_stdin: bool,
 ) -> Result<(), Failure> {
     let mut signals =
@@ -239,7 +241,8 @@ async fn run_until_told(
         info!(grpc = %address, version = env!("CARGO_PKG_VERSION"), "serving");
     }
     let mut ring = tokio::spawn(event_loop.run());
-    let mut api = tokio::spawn(api::serve(listener, handle, durability, told_to_stop(stopping)));
+    let mut api =
+        tokio::spawn(api::serve(listener, handle, backups, durability, told_to_stop(stopping)));
 
     tokio::select! {
         signal = signals.next() => info!(signal = signal, "told to stop"),
@@ -332,7 +335,11 @@ fn datagram_size(text: &str) -> Result<usize, String> {
     size.ok_or_else(|| format!("a size is {} to {} bytes", sizes.start(), sizes.end()))
 }
 
-fn cluster_name(text: &str) -> Result<String, String> {
+/// Reads a cluster's name.
+///
+/// # Errors
+/// Says what was expected.
+pub(super) fn cluster_name(text: &str) -> Result<String, String> {
     let known = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if text.is_empty() || text.len() > MAX_NAME || !text.chars().all(known) {
         return Err(format!("a name has 1 to {MAX_NAME} letters, digits, '-', '_' and '.'"));
@@ -356,7 +363,7 @@ fn log_to_standard_error(filter: &str) -> Result<(), Failure> {
 }
 
 /// The wall clock, for the incarnation's sake only; zero before 1970.
-fn unix_milliseconds() -> u64 {
+pub(super) fn unix_milliseconds() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

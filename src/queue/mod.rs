@@ -131,6 +131,11 @@ impl Queues {
         self.sequence
     }
 
+    /// How many queues there are, and how many items in all of them together.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.queues.len() as u64, self.items)
+    }
+
     /// A hash of the whole state: equal at all replicas that executed the same operations. Reads every item, so it
     /// is for tests and for comparing replicas now and then.
     pub fn digest(&self) -> u64 {

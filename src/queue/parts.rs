@@ -70,6 +70,14 @@ impl Queues {
         Ok(())
     }
 
+    /// [`Self::take_part`] of all of `part`.
+    ///
+    /// # Errors
+    /// Those of [`Self::take_part`].
+    pub(crate) fn read_part(&mut self, part: &[u8]) -> Result<(), Malformed> {
+        self.take_part(&mut Reader::new(part))
+    }
+
     /// Takes in the next part of the state that this one becomes; it was empty before the first.
     ///
     /// # Errors

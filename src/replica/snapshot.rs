@@ -80,6 +80,21 @@ impl Snapshot {
 }
 
 impl Snapshot {
+    /// The beginning of a cluster that has these queues from its first entry on, which was `view`'s and is delivered. So
+    /// a replica without it lacks an entry, and has to copy it.
+    pub(crate) fn beginning(queues: Queues, view: ViewNumber) -> Self {
+        let first = Seq(1);
+        let boundaries = Boundaries::told(&[Boundary { view, first }]);
+        Self {
+            promised: view,
+            delivered_through: first,
+            disk: DiskState::Sound,
+            queues,
+            boundaries,
+            ..Self::default()
+        }
+    }
+
     /// The last delivered entry's number: the snapshot stands for the log through it.
     pub fn delivered_through(&self) -> Seq {
         self.delivered_through
@@ -134,7 +149,7 @@ impl Snapshot {
     }
 
     /// The same, to be put in the place of a log. All of it was delivered.
-    pub(super) fn to_replacement(&self) -> Replacement {
+    pub(crate) fn to_replacement(&self) -> Replacement {
         let mut parts = Vec::new();
         let mut each = |part: &[u8]| {
             parts.push(part.to_vec());

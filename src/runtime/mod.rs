@@ -5,6 +5,7 @@
 //! more than all the work on an operation.
 
 mod address;
+mod backups;
 mod begin;
 mod clock;
 mod copies;
@@ -27,6 +28,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 pub(crate) use address::Address;
+pub(crate) use backups::{Backups, Pieces};
 use clock::Clock;
 use copies::CopyThread;
 use counters::Counters;

@@ -90,7 +90,7 @@ fn make(disk: &mut Folder, owner: u64, below: u64) -> Result<Made, Error> {
 }
 
 /// Others of this process go first.
-fn yield_to_others() {
+pub(super) fn yield_to_others() {
     // On Linux a priority is a thread's own. Where it cannot be lowered the thread works as it is.
     let thread = rustix::thread::gettid();
     rustix::process::setpriority_process(Some(thread), 19).ok();

@@ -9,6 +9,9 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::disk::Folder;
 
+/// The file that says that a directory is being restored. It is none of a replica's before that has ended.
+pub(super) const UNFINISHED_RESTORE: &str = "restore-unfinished";
+
 /// A data directory that this process holds. The lock goes with the process, however it ends.
 pub(crate) struct DataDirectory {
     path: PathBuf,
@@ -59,7 +62,7 @@ impl DataDirectory {
     /// Makes the directory where it is missing, and takes its lock.
     ///
     /// # Errors
-    /// [`Error::Locked`] or [`Error::Unusable`].
+    /// [`Error::Locked`] or [`Error::Unusable`], which it is while it is being restored, too.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let unusable = |source| Error::Unusable { path: path.to_owned(), source };
         if !path.exists() {
@@ -72,10 +75,17 @@ impl DataDirectory {
             .open(path.join("lock"))
             .map_err(unusable)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Locked { path: path.to_owned() }),
-            Err(errno) => Err(unusable(errno.into())),
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(Error::Locked { path: path.to_owned() });
+            }
+            Err(errno) => return Err(unusable(errno.into())),
         }
+        if path.join(UNFINISHED_RESTORE).try_exists().map_err(unusable)? {
+            let why = "a restore into it did not end: empty it and restore again";
+            return Err(unusable(io::Error::other(why)));
+        }
+        Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
     /// Reads a file; none where there is no such file. A file larger than `limit` bytes is damaged.

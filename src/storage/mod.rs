@@ -10,20 +10,24 @@
 //! snapshot     what they come to, in their place
 //! lost         a disk that cannot be trusted
 //! copy         what another replica's storage holds
+//! backup       a state in a file of its own            restore  a directory that begins with one
 //! ```
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
+mod backup;
 mod copy;
 mod directory;
 mod disk;
 mod incarnation;
 mod log;
 mod lost;
+mod restore;
 mod rules;
 mod scan;
 mod segment;
 mod snapshot;
 
+pub(crate) use backup::{BackupHeader, BackupReader, BackupWriter};
 pub use copy::{Piece, read_copy, read_piece};
 pub(crate) use directory::DataDirectory;
 pub use directory::Error;
@@ -33,5 +37,6 @@ pub(crate) use incarnation::Owner;
 pub(crate) use log::runs_ahead;
 pub use log::{Append, Recovered, SEGMENT_LENGTH, Storage};
 pub(crate) use lost::remove_set_aside;
+pub(crate) use restore::restore;
 pub(crate) use scan::{Scan, scan};
 pub use snapshot::{Made, make_snapshot};

@@ -1,6 +1,7 @@
-//! What an operator has at hand, on real processes: `ftqueue status`, `ftqueue inspect`, `--durability async`, and what
-//! becomes of a replica whose disk is full.
+//! What an operator has at hand, on real processes: `ftqueue status`, `ftqueue inspect`, `ftqueue backup` and `ftqueue
+//! restore`, `--durability async`, and what becomes of a replica whose disk is full.
 
+mod backups;
 #[allow(dead_code, reason = "shared with the tests of load, which use more of it")]
 #[path = "../survive/calls.rs"]
 mod calls;
