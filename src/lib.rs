@@ -55,8 +55,8 @@ pub mod testing {
     pub use crate::queue::*;
     pub use crate::replica::*;
     pub use crate::storage::{
-        Append, Disk, Error as StorageError, Folder, Made, Piece, Recovered, SEGMENT_LENGTH,
-        Storage, make_snapshot, read_copy, read_piece,
+        Append, DISTRUSTED, Disk, Error as StorageError, Folder, Made, Piece, Recovered,
+        SEGMENT_LENGTH, Storage, make_snapshot, read_copy, read_piece,
     };
     pub use crate::types::*;
     pub use crate::wire::*;

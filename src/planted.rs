@@ -86,27 +86,21 @@ pub enum PlantedBug {
     ExecuteForgotten,
     /// The replica that was asked notes the name, and no other does.
     NoteOwnNames,
-    /// A replica answers one that lost its disk whether or not it is in a view without it.
-    AnswerRecoverAnywhere,
     /// A replica answers one that lost its disk before it holds durably that its earlier lives do not count.
     FenceNotSynced,
-    /// Promises of lives before a disk was lost count.
-    NoFences,
     /// One that lost its disk takes part again before it has what others have.
     RecoverEmpty,
-    /// One that lost its disk does not promise what it may have promised before.
-    RecoverWithoutPromise,
-    /// One that lost its disk asks a single other.
-    RecoverFromOne,
     /// One whose disk is an old copy takes no heed of what others know of it.
     TrustOldCopy,
     /// A new disk takes part at once, though the cluster may have been started with another.
     TrustEmptyDisk,
+    /// What is set aside of a disk that is not trusted goes piece by piece, and nothing says so meanwhile.
+    DistrustNotMarked,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 46] = [
         Self::NumberOutOfTurn,
         Self::NoUndeliveredWindow,
         Self::NoUnstableWindow,
@@ -148,14 +142,11 @@ impl PlantedBug {
         Self::BeginAnywhere,
         Self::ExecuteForgotten,
         Self::NoteOwnNames,
-        Self::AnswerRecoverAnywhere,
         Self::FenceNotSynced,
-        Self::NoFences,
         Self::RecoverEmpty,
-        Self::RecoverWithoutPromise,
-        Self::RecoverFromOne,
         Self::TrustOldCopy,
         Self::TrustEmptyDisk,
+        Self::DistrustNotMarked,
     ];
 }
 

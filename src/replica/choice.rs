@@ -27,7 +27,7 @@ impl Replica {
         let fenced = |id: ReplicaId, promise: &Promised| {
             let fences = all().flat_map(|(_, other)| &other.log.fences);
             let mut its = fences.filter(|fence| fence.id == id);
-            its.any(|fence| promise.incarnation < fence.incarnation) && !planted!(self, NoFences)
+            its.any(|fence| promise.incarnation < fence.incarnation)
         };
         let promises = || all().filter(|(id, promise)| !fenced(*id, promise));
         if promises().count() < self.quorum.size() && !planted!(self, MinorityPromises) {

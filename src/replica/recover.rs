@@ -69,7 +69,7 @@ impl Replica {
         let fits = self.takes_part()
             && self.delivered_through >= view.start
             && view.incarnation_of(from.id).is_none();
-        if !fits && !planted!(self, AnswerRecoverAnywhere) {
+        if !fits {
             return;
         }
         if self.log.raise_fence(from) {
@@ -116,7 +116,7 @@ impl Replica {
         }
         let answers = std::mem::take(&mut self.own_disk.recovering).answers;
         for Answer { promised, fences, .. } in answers.into_iter().flatten() {
-            if promised > self.promised && !planted!(self, RecoverWithoutPromise) {
+            if promised > self.promised {
                 self.raise_promise(promised, effects);
             }
             for fence in fences {
@@ -137,7 +137,7 @@ impl Replica {
     /// The greatest log of those who answered, once they are enough.
     fn greatest_answer(&self) -> Option<(ViewNumber, Seq)> {
         let answers = || self.own_disk.recovering.answers.iter().flatten();
-        let needed = if planted!(self, RecoverFromOne) { 1 } else { self.answers_needed() };
+        let needed = self.answers_needed();
         (answers().count() >= needed).then(|| answers().map(|answer| answer.end).max())?
     }
 

@@ -13,7 +13,7 @@ use super::snapshot::is_snapshots;
 use crate::entry::Record;
 
 /// The file that says that what else there is is not to be trusted, until a new log says so.
-pub(super) const DISTRUSTED: &str = "not-to-be-trusted";
+pub const DISTRUSTED: &str = "not-to-be-trusted";
 /// What the names of files begin with that were set aside.
 const SET_ASIDE: &str = "lost-";
 

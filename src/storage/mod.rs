@@ -36,6 +36,7 @@ pub use disk::Folder;
 pub(crate) use incarnation::Owner;
 pub(crate) use log::runs_ahead;
 pub use log::{Append, Recovered, SEGMENT_LENGTH, Storage};
+pub use lost::DISTRUSTED;
 pub(crate) use lost::remove_set_aside;
 pub(crate) use restore::restore;
 pub(crate) use scan::{Scan, scan};

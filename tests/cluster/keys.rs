@@ -16,7 +16,15 @@ async fn a_stranger_is_not_heard() {
         &[("FTQUEUE_CLUSTER_KEY", KEY), ("FTQUEUE_CLUSTER_NAME", "another")],
     ] {
         let mut cluster = Cluster::start_some(3, &[]);
+        // For the first start all are needed.
+        cluster.replicas.iter_mut().for_each(|replica| replica.start_with(own));
+        for replica in &cluster.replicas {
+            replica.until(ServingStatus::Serving).await;
+        }
+        cluster.kill_all().await;
         cluster.replicas[0].start_with(own);
+        let data = cluster.replicas[2].data.with_file_name("of-a-stranger");
+        cluster.replicas[2].data = data;
         cluster.replicas[2].start_with(stranger);
         cluster.replicas[2].until(ServingStatus::NotServing).await;
         cluster.replicas[1].start_with(own);

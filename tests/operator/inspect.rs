@@ -200,7 +200,7 @@ async fn one_that_lost_what_it_acked_copies_it() {
 }
 
 #[tokio::test]
-async fn damage_is_told_with_its_place_and_the_replica_does_not_start() {
+async fn damage_is_told_with_its_place_and_the_replica_recovers() {
     let (mut cluster, _) = after_ten_operations().await;
     let data = cluster.replicas[0].data.clone();
     let middle = log_of(&data).metadata().unwrap().len() / 2;
@@ -227,16 +227,38 @@ async fn damage_is_told_with_its_place_and_the_replica_does_not_start() {
         assert_eq!(object.object(), json!({ "error": says, "damaged": true }));
         // What is before it can be read still.
         assert_eq!((entries.exit, entries.err), (DAMAGED, text.err.clone()));
-        assert!(entries.out.starts_with("promise v"), "{}", entries.out);
+        assert!(entries.out.starts_with("new disk "), "{}", entries.out);
     }
 
     fs::copy(log_of(damaged.path()), log_of(&data)).unwrap();
     cluster.replicas[0].start();
-    assert_eq!(cluster.replicas[0].exit_code().await, Some(DAMAGED));
+    cluster.replicas[0].until(ServingStatus::Serving).await;
     let log = cluster.replicas[0].log();
-    let last = log.lines().last().unwrap();
-    assert!(last.contains("is damaged: at byte ") && last.contains("the other replicas"), "{last}");
-    assert_eq!(call(&cluster, 1, &["size", "1"]).1["result"], json!({ "size": 7 }));
+    let line = log.lines().find(|line| line.contains("is damaged: at byte ")).expect("it is told");
+    assert!(line.contains(" ERROR ") && line.contains("asked of the other replicas"), "{line}");
+    assert_eq!(call(&cluster, 0, &["size", "1"]).1["result"], json!({ "size": 7 }));
+}
+
+/// One that is alone has nobody to ask.
+#[tokio::test]
+async fn one_that_is_alone_does_not_start_with_damage() {
+    let mut cluster = Cluster::start(1).await;
+    assert_eq!(call(&cluster, 0, &["create", "7"]).0, 0);
+    cluster.replicas[0].kill().await;
+    let data = cluster.replicas[0].data.clone();
+    let mut log = fs::read(log_of(&data)).unwrap();
+    let middle = log.len() / 2;
+    log[middle] ^= 1;
+    fs::write(log_of(&data), log).unwrap();
+    let before = snapshot(&data);
+    cluster.replicas[0].start();
+    assert_eq!(cluster.replicas[0].exit_code().await, Some(DAMAGED));
+    let said = cluster.replicas[0].log();
+    let last = said.lines().last().unwrap();
+    assert!(last.contains("is damaged: at byte ") && last.contains("no other replica"), "{last}");
+    let logs =
+        |files: &BTreeMap<PathBuf, (Vec<u8>, SystemTime)>| files.get(&log_of(&data)).cloned();
+    assert_eq!(logs(&snapshot(&data)), logs(&before), "nothing of it was changed");
 }
 
 /// While it writes, all that is looked at is right as far as it goes.

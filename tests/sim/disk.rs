@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use ftqueue::testing::{Disk, PlantedBug};
+use ftqueue::testing::{DISTRUSTED, Disk, PlantedBug};
 
 use crate::random::Random;
 
@@ -224,6 +224,9 @@ impl Disk for SimDisk {
     fn create(&mut self, name: &str) -> io::Result<()> {
         let mut state = self.0.borrow_mut();
         state.operation()?;
+        if state.forgets == Some(PlantedBug::DistrustNotMarked) && name == DISTRUSTED {
+            return Ok(());
+        }
         if state.room() == Some(0) {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
@@ -276,6 +279,9 @@ impl Disk for SimDisk {
     fn remove(&mut self, name: &str) -> io::Result<()> {
         let mut state = self.0.borrow_mut();
         state.operation()?;
+        if state.forgets == Some(PlantedBug::DistrustNotMarked) && name == DISTRUSTED {
+            return Ok(());
+        }
         let file =
             state.files.remove(name).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         state.removed.insert(name.to_owned(), file);

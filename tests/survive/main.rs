@@ -12,6 +12,7 @@ mod client;
 #[path = "../cluster/cluster.rs"]
 mod cluster;
 mod copies;
+mod disks;
 mod kills;
 mod load;
 mod partitions;

@@ -3,7 +3,9 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ftqueue::testing::{DiskState, Entry, Record, Replacement, Replay as _, Snapshot, ViewNumber};
+use ftqueue::testing::{
+    Body, DiskState, Entry, Member, Record, Replacement, Replay as _, Snapshot, ViewNumber,
+};
 
 /// One write.
 #[derive(Clone)]
@@ -139,6 +141,21 @@ impl DiskLog {
         let held = self.entries.get(entry.seq.0 as usize - 1);
         held.is_some_and(|(held, records)| *records <= self.durable && held == entry)
             || self.lost.as_ref().is_some_and(|lost| lost.holds(entry))
+    }
+
+    /// Whether it is durable here that promises of a replica before this life do not count. Whom a view names is another
+    /// matter; and what was copied says what it says.
+    pub(crate) fn is_fenced(&self, life: Member) -> bool {
+        let named = |written: &Written| match written {
+            Written::Record(Record::Append(entry)) => match &entry.body {
+                Body::View(members) => members.contains(&life),
+                Body::Message { .. } => false,
+            },
+            Written::Record(_) => false,
+            Written::Replacement(..) => true,
+        };
+        let fenced = |written: &Written| matches!(written, Written::Record(Record::Fence(fence)) if *fence == life);
+        self.records[..self.durable].iter().any(fenced) || self.records.iter().any(named)
     }
 
     /// Whether the disk is known durably to be sound.

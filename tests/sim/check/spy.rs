@@ -8,6 +8,7 @@ use ftqueue::testing::{
     open,
 };
 
+use super::log::DiskLog;
 use crate::options::Options;
 
 /// Reads every datagram that is sent, once.
@@ -78,6 +79,8 @@ pub(crate) struct Sender<'a> {
     pub(crate) stable: u64,
     /// The highest promise that it wrote, and the highest that is durable.
     pub(crate) promised: (ViewNumber, ViewNumber),
+    /// What it has written.
+    pub(crate) log: &'a DiskLog,
 }
 
 impl Spy {
@@ -129,6 +132,12 @@ impl Spy {
                 Chunk::Prepare { number } | Chunk::Promise { number, .. } => {
                     let (node, (_, durable)) = (sender.node, sender.promised);
                     assert!(*number <= durable, "r{node} says {number} before that is durable");
+                }
+                Chunk::Recovery { fences, .. } => {
+                    for fence in fences {
+                        let (node, fenced) = (sender.node, sender.log.is_fenced(*fence));
+                        assert!(fenced, "r{node} says {fence:?} before that is durable");
+                    }
                 }
                 _ => {}
             }

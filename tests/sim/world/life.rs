@@ -31,7 +31,11 @@ impl World {
         let mut opened = Storage::open(node.disk.clone(), index as u64, segment, &mut held);
         if matches!(opened, Err(StorageError::Damaged { .. })) && node.is_distrusted() {
             held = Held::default();
+            if self.random.per_mille(500) {
+                node.disk.fail_after(self.random.below(12));
+            }
             opened = node.begin_lost(index, segment, &mut held);
+            node.disk.work();
             self.probes.hit("disk_rotten_and_found_out");
         }
         let (storage, recovered) = match opened {
@@ -44,6 +48,7 @@ impl World {
             }
             Err(error) => panic!("r{index} cannot be started: {error}"),
         };
+        node.note_begun_lost(&held);
         node.began_with(recovered.snapshot, &held, empty);
         let local = node.local(self.now);
         let mut replica =

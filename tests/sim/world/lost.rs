@@ -35,11 +35,17 @@ impl Node {
         held: &mut Held,
     ) -> Result<(Storage<SimDisk>, Recovered), StorageError> {
         drop(Storage::begin_lost(self.disk.clone(), index as u64, segment)?);
-        let mut left = DiskLog::default();
-        left.write(Record::Lost);
-        left.synced(1);
-        self.lose(left, BTreeMap::from([(0, 0)]));
         Storage::open(self.disk.clone(), index as u64, segment, held)
+    }
+
+    /// Takes in that a log was begun that says that the disk was lost, now or before a crash.
+    pub(super) fn note_begun_lost(&mut self, held: &Held) {
+        if self.rotten && held.records.first() == Some(&Record::Lost) {
+            let mut left = DiskLog::default();
+            left.write(Record::Lost);
+            left.synced(1);
+            self.lose(left, BTreeMap::from([(0, 0)]));
+        }
     }
 
     fn lose(&mut self, left: DiskLog, snapshots: BTreeMap<u64, usize>) {

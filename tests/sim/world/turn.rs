@@ -248,6 +248,7 @@ impl World {
             delivered: replica.delivered_through().0,
             stable: stable.min().unwrap_or(0).max(before),
             promised: node.log.promised(),
+            log: &node.log,
         };
         let read = self.spy.read(&sender, datagram);
         let quiet = self.options.broken.is_empty()
