@@ -87,6 +87,8 @@ pub enum Record {
     Lost,
     /// All that the lost disk can have held that counts is here again.
     Recovered,
+    /// What the lost disk held and is not here does not count any more, on an operator's word.
+    Accepted,
 }
 
 /// What a replica's disk is good for, by the records on it.
@@ -99,6 +101,9 @@ pub enum DiskState {
     Sound,
     /// It may lack some of it.
     Lost,
+    /// It counts as sound on an operator's word, until its replica has promised a view: what others know that it held
+    /// before does not count.
+    Accepted,
 }
 
 impl DiskState {
@@ -108,6 +113,8 @@ impl DiskState {
             Record::New(_) => Self::New,
             Record::Lost => Self::Lost,
             Record::Formatted(_) | Record::Recovered => Self::Sound,
+            Record::Accepted => Self::Accepted,
+            Record::Promise(_) if self == Self::Accepted => Self::Sound,
             _ if self == Self::New => Self::Sound,
             _ => self,
         }
@@ -119,6 +126,7 @@ impl DiskState {
             Self::New => 0,
             Self::Sound => 1,
             Self::Lost => 2,
+            Self::Accepted => 3,
         });
     }
 
@@ -128,6 +136,7 @@ impl DiskState {
             0 => Ok(Self::New),
             1 => Ok(Self::Sound),
             2 => Ok(Self::Lost),
+            3 => Ok(Self::Accepted),
             _ => Err(Malformed("a disk's state is unknown")),
         }
     }
@@ -190,6 +199,18 @@ pub trait Fold: Replay {
     fn encode(&self, each: &mut dyn FnMut(&[u8]) -> std::io::Result<()>) -> std::io::Result<()>;
 }
 
+/// What is made of the records of a disk, as far as they can be read.
+pub(crate) trait Salvage: Replay + Default {
+    /// The last entry's view and number.
+    fn end(&self) -> (ViewNumber, Seq);
+
+    /// Promises what another one promised, if that is more, and keeps its fences.
+    fn promise_as(&mut self, other: &Self);
+
+    /// What takes the place of a log, and the entries that follow it and are not delivered, which it gives away.
+    fn to_log(&mut self, disk: DiskState) -> (Replacement, Vec<Entry>);
+}
+
 /// The longest part of a snapshot, in bytes.
 pub(crate) const MAX_PART: usize = 1 << 20;
 
@@ -205,6 +226,7 @@ const NEW: u8 = 6;
 const FORMATTED: u8 = 7;
 const LOST: u8 = 8;
 const RECOVERED: u8 = 9;
+const ACCEPTED: u8 = 10;
 
 /// Appends an entry's bytes.
 pub(crate) fn encode_entry(entry: &Entry, out: &mut Vec<u8>) {
@@ -263,6 +285,7 @@ pub(crate) fn encode_record(record: &Record, out: &mut Vec<u8>) {
         }
         Record::Lost => out.push(LOST),
         Record::Recovered => out.push(RECOVERED),
+        Record::Accepted => out.push(ACCEPTED),
     }
 }
 
@@ -337,6 +360,7 @@ pub(crate) fn decode_record(reader: &mut Reader<'_>) -> Result<Record, Malformed
         },
         LOST => Ok(Record::Lost),
         RECOVERED => Ok(Record::Recovered),
+        ACCEPTED => Ok(Record::Accepted),
         _ => Err(Malformed("a record's kind is unknown")),
     }
 }
@@ -394,6 +418,7 @@ mod tests {
             Record::Formatted(vec![DiskId(1), DiskId(u64::MAX), DiskId(0)]),
             Record::Lost,
             Record::Recovered,
+            Record::Accepted,
         ]
     }
 
@@ -418,7 +443,7 @@ mod tests {
             let length = random.index(40);
             let mut bytes = random.bytes(length);
             if let Some(first) = bytes.first_mut() {
-                *first %= 11;
+                *first %= 12;
             }
             let mut reader = Reader::new(&bytes);
             if let Ok(record) = decode_record(&mut reader) {

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::exit::Exit;
-use crate::entry::{Body, Entry, Record};
+use crate::entry::{Body, DiskState, Entry, Record};
 use crate::storage::{Error, Folder, Scan, runs_ahead, scan};
 use crate::types::ViewNumber;
 
@@ -95,6 +95,7 @@ fn line(record: &Record) -> String {
         }
         Record::Lost => "lost".to_owned(),
         Record::Recovered => "recovered".to_owned(),
+        Record::Accepted => "accepted".to_owned(),
     }
 }
 
@@ -131,6 +132,7 @@ fn describe(scan: &Scan, ahead: bool) -> String {
         format!("last entry {} of view {}", scan.rules.last, view(scan.rules.last_view())),
         format!("delivered  through {}", scan.rules.delivered),
         format!("promised   {}", view(scan.rules.promised)),
+        format!("disk       {}", state(scan.rules.disk)),
     ];
     if scan.torn > 0 {
         let torn = scan.torn;
@@ -138,8 +140,8 @@ fn describe(scan: &Scan, ahead: bool) -> String {
     }
     if ahead {
         lines.push(
-            "async      acks run ahead of the disk: if the replica has ended, it was not in order, and it does not \
-             start again"
+            "async      acks run ahead of the disk: if the replica has ended, it was not in order, and its disk \
+             counts as lost"
                 .to_owned(),
         );
     }
@@ -160,6 +162,16 @@ fn object(scan: &Scan, ahead: bool) -> serde_json::Value {
         "delivered": scan.rules.delivered.0,
         "promised": scan.rules.promised.map(|view| view.to_string()),
         "torn_bytes": scan.torn,
+        "disk": state(scan.rules.disk),
         "acks_ahead_of_disk": ahead,
     })
+}
+
+fn state(disk: DiskState) -> &'static str {
+    match disk {
+        DiskState::New => "new",
+        DiskState::Sound => "sound",
+        DiskState::Lost => "lost",
+        DiskState::Accepted => "accepted",
+    }
 }

@@ -14,6 +14,7 @@ mod inspect;
 mod members;
 mod paste;
 mod record;
+mod recover;
 mod restore;
 mod secret;
 mod serve;
@@ -89,6 +90,9 @@ enum Command {
     /// Make the data directory of a replica of a new cluster from a backup
     Restore(restore::RestoreArguments),
 
+    /// Let a replica take part whose disk is lost, with what can be read of it
+    Recover(recover::RecoverArguments),
+
     /// Put load on a cluster and measure it
     Bench(bench::BenchArguments),
 
@@ -112,6 +116,7 @@ pub fn run() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Backup(arguments) => block_on(backup::run(arguments)),
         Command::Restore(arguments) => restore::run(&arguments),
+        Command::Recover(arguments) => recover::run(&arguments),
         Command::Bench(arguments) => block_on(bench::run(arguments)),
         Command::CheckHistory(arguments) => check_history::run(&arguments),
         Command::EchoServer(arguments) => block_on(echo_server::run(arguments)),

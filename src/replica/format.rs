@@ -84,7 +84,7 @@ impl Replica {
 
     /// Whether the cluster was surely started before: a disk that is lost need never have been part of one.
     fn knows_of_start(&self) -> bool {
-        let sound = self.own_disk.state == DiskState::Sound;
+        let sound = matches!(self.own_disk.state, DiskState::Sound | DiskState::Accepted);
         (sound || !self.own_disk.first_disks.is_empty()) && self.own_disk_is_durable()
     }
 

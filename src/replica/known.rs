@@ -9,6 +9,7 @@ use super::Replica;
 use super::event::Effect;
 use super::ids::bit;
 use super::own_disk::Began;
+use crate::entry::DiskState;
 use crate::planted::planted;
 use crate::types::{Instant, MAX_REPLICAS, Member, ReplicaId, Seq, ViewNumber};
 use crate::wire::{Chunk, Known};
@@ -71,7 +72,9 @@ impl Replica {
         };
         // A view that this life promised, or a later one, says nothing of the lives before.
         let of_this_life = self.own_disk.first_promise.is_some_and(|first| known.view >= first);
-        if of_this_life || planted!(self, TrustOldCopy) {
+        // And an operator may have said that it does not count.
+        let accepted = self.own_disk.state == DiskState::Accepted;
+        if of_this_life || accepted || planted!(self, TrustOldCopy) {
             return;
         }
         let lacks_promise = promised < known.view;

@@ -299,7 +299,11 @@ impl Replica {
                 self.trim();
             }
             Record::Fence(life) => drop(self.log.raise_fence(life)),
-            Record::New(_) | Record::Formatted(_) | Record::Lost | Record::Recovered => {}
+            Record::New(_)
+            | Record::Formatted(_)
+            | Record::Lost
+            | Record::Recovered
+            | Record::Accepted => {}
         }
     }
 

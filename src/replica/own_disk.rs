@@ -63,7 +63,8 @@ impl OwnDisk {
 impl Replica {
     /// Whether this replica may promise, number, ack and propose: its disk is sound, surely.
     pub(super) fn takes_part(&self) -> bool {
-        self.own_disk.state == DiskState::Sound && self.own_disk_is_durable()
+        let sound = matches!(self.own_disk.state, DiskState::Sound | DiskState::Accepted);
+        sound && self.own_disk_is_durable()
     }
 
     /// Whether what the disk is good for is on it.
@@ -99,7 +100,7 @@ impl Replica {
             self.own_disk.began = Some(Began { at: now, promised: self.promised, end });
         }
         match self.own_disk.state {
-            DiskState::Sound => {}
+            DiskState::Sound | DiskState::Accepted => {}
             DiskState::New => self.watch_new_disk(effects),
             DiskState::Lost => self.watch_recovery(effects),
         }
@@ -109,7 +110,9 @@ impl Replica {
     pub(super) fn why_no_part(&self) -> Option<String> {
         match self.own_disk.state {
             _ if self.takes_part() => None,
-            DiskState::Sound => Some("what its disk is good for is not durable yet".to_owned()),
+            DiskState::Sound | DiskState::Accepted => {
+                Some("what its disk is good for is not durable yet".to_owned())
+            }
             DiskState::New => Some(self.describe_new_disk()),
             DiskState::Lost => Some(self.describe_recovery()),
         }

@@ -3,7 +3,7 @@
 use super::Replica;
 use super::event::Effect;
 use super::status::Status;
-use crate::entry::Record;
+use crate::entry::{DiskState, Record};
 use crate::planted::planted;
 use crate::types::{Instant, Member, ReplicaId, ViewNumber};
 use crate::wire::Chunk;
@@ -71,6 +71,13 @@ impl Replica {
     pub(super) fn raise_promise(&mut self, number: ViewNumber, effects: &mut Vec<Effect>) {
         assert!(number > self.promised, "promises rise");
         self.promised = number;
+        if self.own_disk.state == DiskState::Accepted {
+            // What others know of lives before is below that.
+            self.own_disk.state = DiskState::Sound;
+            if let Some(began) = &mut self.own_disk.began {
+                began.promised = number;
+            }
+        }
         if planted!(self, ForgetPromise) {
             return;
         }

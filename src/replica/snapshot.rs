@@ -18,8 +18,8 @@ use super::lives::Lives;
 use super::log::Log;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::entry::{
-    Body, DiskState, Entry, Fold, MAX_PART, MAX_PAYLOAD, Record, Replacement, Replay, decode_disks,
-    decode_entry, decode_view_number, encode_disks, encode_entry, encode_view_number,
+    Body, DiskState, Entry, Fold, MAX_PART, MAX_PAYLOAD, Record, Replacement, Replay, Salvage,
+    decode_disks, decode_entry, decode_view_number, encode_disks, encode_entry, encode_view_number,
 };
 use crate::planted::PlantedBug;
 use crate::queue::{self, Limits, MAX_STATE_PART, Queues};
@@ -270,8 +270,26 @@ impl Replay for Snapshot {
             }
             Record::Fence(life) => drop(self.lives.raise_fence(life)),
             Record::Formatted(disks) => self.first_disks = disks,
-            Record::New(_) | Record::Lost | Record::Recovered => {}
+            Record::New(_) | Record::Lost | Record::Recovered | Record::Accepted => {}
         }
+    }
+}
+
+impl Salvage for Snapshot {
+    fn end(&self) -> (ViewNumber, Seq) {
+        (self.boundaries.last_view(), self.ordered_through())
+    }
+
+    fn promise_as(&mut self, other: &Self) {
+        self.raise_promise(other.promised);
+        self.lives.merge(&other.lives);
+    }
+
+    fn to_log(&mut self, disk: DiskState) -> (Replacement, Vec<Entry>) {
+        self.disk = disk;
+        let entries = self.undelivered.drain(..).collect();
+        self.forget_undelivered();
+        (self.to_replacement(), entries)
     }
 }
 

@@ -74,7 +74,7 @@ pub fn read_copy(
 }
 
 /// Files in memory, to be read.
-struct Copied(BTreeMap<String, Vec<u8>>);
+pub(super) struct Copied(pub(super) BTreeMap<String, Vec<u8>>);
 
 impl Copied {
     fn file(&self, name: &str) -> io::Result<&Vec<u8>> {

@@ -45,7 +45,7 @@ impl DataDirectory {
     pub(crate) fn last_life(&self, owner: &Owner) -> Result<Incarnation, Error> {
         let damaged =
             |detail: &str| Error::Damaged { path: self.path_of(FILE), detail: detail.to_owned() };
-        let Some(bytes) = self.read(FILE, LIMIT)? else {
+        let Some(_) = self.read(FILE, LIMIT)? else {
             // The log is made before this file: where this file is there is a log, or it was lost.
             let (_, found) =
                 Storage::open(self.folder(), owner.hash(), SEGMENT_LENGTH, &mut |_: Record| {})?;
@@ -54,7 +54,7 @@ impl DataDirectory {
             }
             return Ok(Incarnation(0));
         };
-        let (stored, last) = parse(&bytes).map_err(damaged)?;
+        let (stored, last) = self.owner_and_last_life()?;
         if stored != *owner {
             let detail = format!(
                 "the data directory belongs to replica {} of cluster '{}', not to replica {} of '{}'",
@@ -73,6 +73,17 @@ impl DataDirectory {
             return Err(Error::Damaged { path: self.path_of(&name_of(1)), detail });
         }
         Ok(last)
+    }
+
+    /// Whose directory it is, and the last life that it has seen.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where that cannot be told, [`Error::Failed`].
+    pub(crate) fn owner_and_last_life(&self) -> Result<(Owner, Incarnation), Error> {
+        let damaged =
+            |detail: &str| Error::Damaged { path: self.path_of(FILE), detail: detail.to_owned() };
+        let bytes = self.read(FILE, LIMIT)?.ok_or_else(|| damaged("it is missing"))?;
+        parse(&bytes).map_err(damaged)
     }
 
     /// Begins a new life: above the last one, and where the clock tells the time not below those that a lost disk had seen.

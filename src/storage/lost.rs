@@ -65,6 +65,11 @@ fn set_aside(disk: &mut impl Disk) -> io::Result<()> {
     disk.sync_names()
 }
 
+/// The name that a file had before it was set aside, if it was.
+pub(super) fn name_before(name: &str) -> Option<&str> {
+    name.strip_prefix(SET_ASIDE)
+}
+
 /// Removes what was set aside. Its replica has recovered.
 ///
 /// # Errors

@@ -8,12 +8,13 @@
 //! scan         reading them; torn tails and damage       rules   what records may follow each other
 //! log          appending to them
 //! snapshot     what they come to, in their place
-//! lost         a disk that cannot be trusted
+//! lost         a disk that cannot be trusted        accept_loss  what is left of it, on an operator's word
 //! copy         what another replica's storage holds
 //! backup       a state in a file of its own            restore  a directory that begins with one
 //! ```
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
+mod accept_loss;
 mod backup;
 mod copy;
 mod directory;
@@ -27,6 +28,7 @@ mod scan;
 mod segment;
 mod snapshot;
 
+pub(crate) use accept_loss::{Accepted, accept_loss};
 pub(crate) use backup::{BackupHeader, BackupReader, BackupWriter};
 pub use copy::{Piece, read_copy, read_piece};
 pub(crate) use directory::DataDirectory;

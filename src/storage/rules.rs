@@ -121,7 +121,7 @@ impl Rules {
                     return Err("a disk is formatted that was used before");
                 }
             }
-            Record::Recovered => {
+            Record::Recovered | Record::Accepted => {
                 if self.disk != DiskState::Lost {
                     return Err("a disk recovers that was not lost");
                 }

@@ -126,7 +126,8 @@ async fn a_log_is_what_was_executed_and_stays_as_it_is() {
     assert_eq!(told(&text.out, "last entry"), format!("#{last} of view {view}"));
     assert_eq!(told(&text.out, "delivered"), format!("through #{delivered}"));
     assert_eq!(told(&text.out, "promised"), log["promised"].as_str().unwrap());
-    assert_eq!(text.out.lines().count(), 6, "{}", text.out);
+    assert_eq!((told(&text.out, "disk"), &log["disk"]), ("sound", &json!("sound")));
+    assert_eq!(text.out.lines().count(), 7, "{}", text.out);
 
     // And record by record: the lines before the same summary.
     let lines = entries.out.strip_suffix(&text.out).expect("the summary ends it");

@@ -1,0 +1,119 @@
+//! `ftqueue recover`: an operator's word that what a disk lost is lost.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::arguments::OutputArguments;
+use super::exit::Exit;
+use super::serve::{cluster_name, unix_milliseconds};
+use crate::entry::DiskState;
+use crate::replica::Snapshot;
+use crate::storage::{self, Accepted, DataDirectory, Owner, accept_loss};
+use crate::types::{Incarnation, MAX_REPLICAS, ReplicaId};
+
+/// The arguments of `recover`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+A replica whose disk was lost or damaged recovers by itself as long as a majority of the replicas has theirs: do \
+nothing then. This command is for when more are lost than that, or when there is but one replica: `ftqueue status` \
+shows replicas that stay `recovering`, or a replica does not start and exits with 6.
+
+It makes what can be read of the directory all that its replica is to hold. Answered operations that were on lost \
+disks alone are gone for good, and some that were answered may be executed again. So, before it:
+  - try everything to get the disks back, of any replica;
+  - keep copies of all data directories;
+  - stop the replica whose directory it is, and leave those running whose disks are sound: what they have is kept.
+Then run it for as few replicas as a majority needs, counting those whose disks are sound. The others recover by \
+themselves.
+
+Exits with 1 if the disk is not lost, with 3 if DIR cannot be used.
+
+Example:
+  ftqueue recover --accept-loss --data /var/lib/ftqueue")]
+pub(crate) struct RecoverArguments {
+    /// Yes, what cannot be read is to be lost for good
+    #[arg(long, required = true)]
+    accept_loss: bool,
+
+    /// The data directory of a replica that does not run
+    #[arg(long, env = "FTQUEUE_DATA", value_name = "DIR")]
+    data: PathBuf,
+
+    /// Whose directory it is, where that cannot be read
+    #[arg(long, requires = "cluster_name", value_parser = clap::value_parser!(u8).range(..MAX_REPLICAS as i64))]
+    id: Option<u8>,
+
+    /// The cluster's name, where that cannot be read
+    #[arg(long, value_name = "NAME", requires = "id", value_parser = cluster_name)]
+    cluster_name: Option<String>,
+
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When its output cannot be written.
+pub(crate) fn run(arguments: &RecoverArguments) -> io::Result<Exit> {
+    let mut out = io::stdout().lock();
+    let (exit, why) = match recover(arguments) {
+        Ok((owner, Accepted::Sound { state: held, end: (view, last) })) => {
+            let (delivered, sequence) = (held.delivered_through(), held.queues().sequence());
+            if arguments.output.json {
+                let object = json!({
+                    "replica": owner.replica.0,
+                    "cluster": owner.cluster,
+                    "last": last.0,
+                    "view": view.to_string(),
+                    "delivered": delivered.0,
+                    "sequence": sequence,
+                });
+                writeln!(out, "{object}")?;
+            } else {
+                writeln!(
+                    out,
+                    "{} of cluster {} holds entries through {last}, delivered through {delivered}: sequence {sequence}\n\
+                     start it: it takes part with that, and what no other replica has beyond it is lost",
+                    owner.replica, owner.cluster
+                )?;
+            }
+            return Ok(Exit::Ok);
+        }
+        Ok((_, Accepted::NotLost(DiskState::New))) => {
+            (Exit::Refused, "the disk is new: there is nothing to accept the loss of".to_owned())
+        }
+        Ok((_, Accepted::NotLost(_))) => {
+            (Exit::Refused, "the disk is sound: there is nothing to accept the loss of".to_owned())
+        }
+        Err(error) => (Exit::Unreachable, error.to_string()),
+    };
+    if arguments.output.json {
+        writeln!(out, "{}", json!({ "error": why }))?;
+    } else {
+        writeln!(io::stderr(), "error: {why}")?;
+    }
+    Ok(exit)
+}
+
+fn recover(arguments: &RecoverArguments) -> Result<(Owner, Accepted<Snapshot>), storage::Error> {
+    if !arguments.data.is_dir() {
+        let (path, source) = (arguments.data.clone(), io::ErrorKind::NotFound.into());
+        return Err(storage::Error::Unusable { path, source });
+    }
+    let directory = DataDirectory::open(&arguments.data)?;
+    let told = arguments.id.zip(arguments.cluster_name.clone());
+    let (owner, last) = match (directory.owner_and_last_life(), told) {
+        (Ok(found), _) => found,
+        (Err(storage::Error::Damaged { .. }), Some((id, cluster))) => {
+            (Owner { cluster, replica: ReplicaId(id) }, Incarnation(0))
+        }
+        (Err(error), _) => return Err(error),
+    };
+    let accepted = accept_loss(&directory, owner.hash())?;
+    directory.begin_life(&owner, last, unix_milliseconds())?;
+    Ok((owner, accepted))
+}

@@ -1,0 +1,112 @@
+//! What can be read of a disk that is not sound, made a sound one on an operator's word: where nobody is left who could say
+//! what it held, or too few.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::copy::Copied;
+use super::directory::{DataDirectory, Error};
+use super::disk::Disk;
+use super::log::{Append, SEGMENT_LENGTH, Storage};
+use super::lost::name_before;
+use super::scan::scan;
+use crate::codec::Malformed;
+use crate::entry::{DiskState, Record, Replay, Salvage};
+use crate::types::{Seq, ViewNumber};
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) enum Accepted<S> {
+    /// The disk is sound now.
+    Sound {
+        /// What it holds that was delivered.
+        state: S,
+        /// Its last entry's view and number.
+        end: (ViewNumber, Seq),
+    },
+    /// The disk was not lost; it is as it was.
+    NotLost(DiskState),
+}
+
+/// Makes what can be read of a directory's disk all that it is to hold: of what was set aside, or learnt of others since,
+/// what reaches further.
+///
+/// # Errors
+/// [`Error::Foreign`], [`Error::Failed`].
+pub(crate) fn accept_loss<S: Salvage>(
+    directory: &DataDirectory,
+    owner: u64,
+) -> Result<Accepted<S>, Error> {
+    let open = || Storage::open(directory.folder(), owner, SEGMENT_LENGTH, &mut |_: Record| {});
+    match open() {
+        Ok((_, recovered)) if recovered.disk == DiskState::Lost => {}
+        Ok((_, recovered)) => return Ok(Accepted::NotLost(recovered.disk)),
+        Err(Error::Damaged { .. }) => {
+            drop(Storage::begin_lost(directory.folder(), owner, SEGMENT_LENGTH)?);
+        }
+        Err(error) => return Err(error),
+    }
+    let set_aside = salvage::<S>(&set_aside(directory)?, owner)?;
+    let learnt = salvage::<S>(&directory.folder(), owner)?;
+    let further = set_aside.end() > learnt.end();
+    let (mut best, other) = if further { (set_aside, learnt) } else { (learnt, set_aside) };
+    best.promise_as(&other);
+    let (mut storage, _) = open()?;
+    let end = best.end();
+    let (replacement, entries) = best.to_log(DiskState::Lost);
+    let mut records: Vec<Record> = entries.into_iter().map(Record::Append).collect();
+    records.push(Record::Accepted);
+    if storage.replace(&replacement)? == Append::Full || storage.append(&records)? == Append::Full {
+        let (path, source) = (directory.path().to_owned(), io::ErrorKind::StorageFull.into());
+        return Err(Error::Failed { doing: "writing to", path, source });
+    }
+    storage.sync()?;
+    Ok(Accepted::Sound { state: best, end })
+}
+
+/// What was set aside, by the names that it had.
+fn set_aside(directory: &DataDirectory) -> Result<Copied, Error> {
+    let folder = directory.folder();
+    let failed = |path| move |source| Error::Failed { doing: "reading", path, source };
+    let mut files = BTreeMap::new();
+    for name in folder.list().map_err(failed(folder.path("")))? {
+        if let Some(before) = name_before(&name) {
+            let bytes = folder.read(&name).map_err(failed(folder.path(&name)))?;
+            files.insert(before.to_owned(), bytes);
+        }
+    }
+    Ok(Copied(files))
+}
+
+/// What can be read from the beginning on. A snapshot that cannot be read to its end says nothing.
+fn salvage<S: Salvage>(disk: &impl Disk, owner: u64) -> Result<S, Error> {
+    let mut whole = Whole { state: S::default(), in_snapshot: false };
+    match scan(disk, Some(owner), &mut whole) {
+        Ok(_) | Err(Error::Damaged { .. }) if whole.in_snapshot => Ok(S::default()),
+        Ok(_) | Err(Error::Damaged { .. }) => Ok(whole.state),
+        Err(error) => Err(error),
+    }
+}
+
+/// Notes whether a snapshot was read to its end.
+struct Whole<S> {
+    state: S,
+    in_snapshot: bool,
+}
+
+impl<S: Replay> Replay for Whole<S> {
+    fn part(&mut self, part: &[u8]) -> Result<(), Malformed> {
+        self.in_snapshot = true;
+        self.state.part(part)
+    }
+
+    fn parts_end(&mut self) -> Result<(), Malformed> {
+        self.state.parts_end()?;
+        self.in_snapshot = false;
+        Ok(())
+    }
+
+    fn record(&mut self, record: Record) {
+        self.state.record(record);
+    }
+}

@@ -1,0 +1,86 @@
+//! `ftqueue recover --accept-loss`: more disks are lost than the others can make up for.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+use tonic_health::pb::health_check_response::ServingStatus;
+
+use crate::cluster::Cluster;
+use crate::tool::{Ran, call, run, serving, until_status};
+
+const REFUSED: i32 = 1;
+const USAGE: i32 = 2;
+const UNREADABLE: i32 = 3;
+const DAMAGED: i32 = 6;
+
+fn recover(data: &Path) -> Ran {
+    run(&["recover", "--accept-loss", "--json", "--data", data.to_str().unwrap()])
+}
+
+/// Two of three disks are gone. The third has all, and nobody takes part until an operator says so for one of the two;
+/// then all come back.
+#[tokio::test]
+async fn two_of_three_disks_are_gone() {
+    let mut cluster = Cluster::start(3).await;
+    assert_eq!(call(&cluster, 0, &["create", "7"]).0, 0);
+    assert_eq!(call(&cluster, 1, &["push", "1", "5"]).0, 0);
+    assert_eq!(recover(&cluster.replicas[1].data).exit, UNREADABLE, "it runs");
+    cluster.kill_all().await;
+    assert_eq!(recover(&cluster.replicas[2].data).exit, REFUSED, "it is sound");
+    for id in [0, 1] {
+        fs::remove_dir_all(&cluster.replicas[id].data).unwrap();
+        assert_eq!(recover(&cluster.replicas[id].data).exit, UNREADABLE, "there is nothing");
+    }
+    cluster.start_all();
+    let (_, all) = until_status(&cluster, "two that recover", |replicas| {
+        (0..2).all(|id| replicas[id]["status"] == "recovering")
+    });
+    assert_eq!(serving(&all["replicas"]), 0);
+    let why = all["replicas"][0]["why_not"].as_str().unwrap();
+    assert_eq!(why, "its disk was lost: 0 of 2 others that are needed said what was on it");
+
+    cluster.replicas[0].kill().await;
+    let data = cluster.replicas[0].data.to_str().unwrap().to_owned();
+    assert_eq!(run(&["recover", "--data", &data]).exit, USAGE, "it must be said");
+    let accepted = recover(Path::new(&data));
+    assert_eq!((accepted.exit, accepted.object()["replica"].clone()), (0, json!(0)));
+    assert_eq!(accepted.object()["sequence"], 0);
+    cluster.replicas[0].start();
+    let (exit, _) = until_status(&cluster, "all serving", |replicas| serving(replicas) == 3);
+    assert_eq!(exit, 0);
+    for id in cluster.all() {
+        assert_eq!(call(&cluster, id, &["size", "1"]).1["result"], json!({ "size": 1 }));
+    }
+}
+
+/// One that is alone goes on with what can be read before the damage.
+#[tokio::test]
+async fn one_that_is_alone_goes_on_with_what_can_be_read() {
+    let mut cluster = Cluster::start(1).await;
+    assert_eq!(call(&cluster, 0, &["create", "7"]).0, 0);
+    for item in 0..20 {
+        assert_eq!(call(&cluster, 0, &["push", "1", &item.to_string()]).0, 0);
+    }
+    cluster.replicas[0].kill().await;
+    let data = cluster.replicas[0].data.clone();
+    let log = data.join(format!("log-{:020}", 1));
+    let mut bytes = fs::read(&log).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&log, bytes).unwrap();
+    cluster.replicas[0].start();
+    assert_eq!(cluster.replicas[0].exit_code().await, Some(DAMAGED));
+
+    let accepted = recover(&data);
+    assert_eq!(accepted.exit, 0, "{accepted:?}");
+    cluster.replicas[0].start();
+    cluster.replicas[0].until(ServingStatus::Serving).await;
+    let left = call(&cluster, 0, &["size", "1"]).1["result"]["size"].as_u64().unwrap();
+    assert!((1..20).contains(&left), "{left} of 20 are left");
+    for item in 0..left {
+        assert_eq!(call(&cluster, 0, &["pop", "1"]).1["result"], json!({ "item": item }));
+    }
+    let sequence = call(&cluster, 0, &["push", "1", "99"]).1["sequence"].as_u64().unwrap();
+    assert!(sequence > accepted.object()["sequence"].as_u64().unwrap(), "{sequence}");
+}
