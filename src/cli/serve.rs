@@ -37,7 +37,7 @@ Runs one replica of a cluster: its gRPC API for callers, and its part of the rin
 
 Every replica of a cluster is started with the same --cluster list, --cluster-name and key. They may be started in \
 any order; a replica answers calls (and its health service says SERVING) once it and the others have found each \
-other. SIGTERM or Ctrl-C stops it: calls that wait are answered first, within 5 seconds. A second one stops it at \
+other. For a cluster's first start all are needed, later a majority. SIGTERM or Ctrl-C stops it: calls that wait are answered first, within 5 seconds. A second one stops it at \
 once.";
 
 const AFTER_HELP: &str = "\
