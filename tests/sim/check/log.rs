@@ -25,7 +25,7 @@ pub(crate) struct DiskLog {
     /// The promises, likewise.
     promises: Vec<(ViewNumber, usize)>,
     /// What the disk held before it was lost, until it has recovered: it counts as held.
-    lost: Option<Box<DiskLog>>,
+    lost: Option<Box<Self>>,
 }
 
 impl DiskLog {
