@@ -76,7 +76,8 @@ pub enum Record {
     Promise(ViewNumber),
     /// Entries through this number were delivered: they never change.
     Delivered(Seq),
-    /// Promises of this replica's earlier lives do not count any more: it lost its disk, and asked what was on it.
+    /// Promises of another replica's lives before this one do not count any more: it lost its disk, and asked what was on
+    /// it.
     Fence(Member),
     /// The disk is new: the first record of its log.
     New(DiskId),
@@ -94,8 +95,10 @@ pub enum Record {
 /// What a replica's disk is good for, by the records on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum DiskState {
-    /// Nothing was ever on it, and whether it should have been is not known yet.
+    /// Nothing is on it.
     #[default]
+    Empty,
+    /// It was empty, and whether it should have been is not known yet.
     New,
     /// It has all that its replica ever said that it has.
     Sound,
@@ -107,7 +110,8 @@ pub enum DiskState {
 }
 
 impl DiskState {
-    /// The state after a further record. Logs of before there were new disks begin with any record.
+    /// The state after a further record. A log that begins with another record than [`Record::New`] and [`Record::Lost`]
+    /// is of before there were new disks.
     pub(crate) fn after(self, record: &Record) -> Self {
         match record {
             Record::New(_) => Self::New,
@@ -115,7 +119,7 @@ impl DiskState {
             Record::Formatted(_) | Record::Recovered => Self::Sound,
             Record::Accepted => Self::Accepted,
             Record::Promise(_) if self == Self::Accepted => Self::Sound,
-            _ if self == Self::New => Self::Sound,
+            _ if self == Self::Empty => Self::Sound,
             _ => self,
         }
     }
@@ -123,20 +127,22 @@ impl DiskState {
     /// Appends its byte.
     pub(crate) fn encode(self, writer: &mut Writer<'_>) {
         writer.u8(match self {
-            Self::New => 0,
+            Self::Empty => 0,
             Self::Sound => 1,
             Self::Lost => 2,
             Self::Accepted => 3,
+            Self::New => 4,
         });
     }
 
     /// Reads its byte.
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         match reader.u8()? {
-            0 => Ok(Self::New),
+            0 => Ok(Self::Empty),
             1 => Ok(Self::Sound),
             2 => Ok(Self::Lost),
             3 => Ok(Self::Accepted),
+            4 => Ok(Self::New),
             _ => Err(Malformed("a disk's state is unknown")),
         }
     }

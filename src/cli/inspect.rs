@@ -169,6 +169,7 @@ fn object(scan: &Scan, ahead: bool) -> serde_json::Value {
 
 fn state(disk: DiskState) -> &'static str {
     match disk {
+        DiskState::Empty => "empty",
         DiskState::New => "new",
         DiskState::Sound => "sound",
         DiskState::Lost => "lost",

@@ -27,7 +27,8 @@ disks alone are gone for good, and some that were answered may be executed again
   - keep copies of all data directories;
   - stop the replica whose directory it is, and leave those running whose disks are sound: what they have is kept.
 Then run it for as few replicas as a majority needs, counting those whose disks are sound. The others recover by \
-themselves.
+themselves. Where the cluster never was started as a whole, so that the other replicas are `new`, empty the directory \
+instead.
 
 Exits with 1 if the disk is not lost, with 3 if DIR cannot be used.
 
@@ -43,11 +44,11 @@ pub(crate) struct RecoverArguments {
     data: PathBuf,
 
     /// Whose directory it is, where that cannot be read
-    #[arg(long, requires = "cluster_name", value_parser = clap::value_parser!(u8).range(..MAX_REPLICAS as i64))]
+    #[arg(long, env = "FTQUEUE_ID", value_parser = clap::value_parser!(u8).range(..MAX_REPLICAS as i64))]
     id: Option<u8>,
 
     /// The cluster's name, where that cannot be read
-    #[arg(long, value_name = "NAME", requires = "id", value_parser = cluster_name)]
+    #[arg(long, env = "FTQUEUE_CLUSTER_NAME", value_name = "NAME", value_parser = cluster_name)]
     cluster_name: Option<String>,
 
     #[command(flatten)]
@@ -83,7 +84,7 @@ pub(crate) fn run(arguments: &RecoverArguments) -> io::Result<Exit> {
             }
             return Ok(Exit::Ok);
         }
-        Ok((_, Accepted::NotLost(DiskState::New))) => {
+        Ok((_, Accepted::NotLost(DiskState::Empty | DiskState::New))) => {
             (Exit::Refused, "the disk is new: there is nothing to accept the loss of".to_owned())
         }
         Ok((_, Accepted::NotLost(_))) => {

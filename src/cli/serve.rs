@@ -193,6 +193,13 @@ fn serve(arguments: ServeArguments) -> Result<(), Failure> {
             }
             Err(error) => return Err(error.into()),
         };
+        if distrusted.is_some() {
+            // Before the directory looks as if all were well.
+            storage::distrust(&mut directory.folder()).map_err(|source| {
+                let path = directory.path().to_owned();
+                storage::Error::Failed { doing: "marking what is in", path, source }
+            })?;
+        }
         let incarnation = directory.begin_life(&owner, last, unix_milliseconds())?;
         let cluster = ClusterId::from_name(&owner.cluster);
         let start = Start {

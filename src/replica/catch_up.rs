@@ -6,8 +6,8 @@ use super::backoff::Backoff;
 use super::boundaries::Boundaries;
 use super::event::Effect;
 use super::fetch::Fetch;
+use super::ids::bit;
 use super::status::Status;
-use crate::entry::DiskState;
 use crate::planted::planted;
 use crate::types::{Boundary, Instant, ReplicaId, Seq, ViewNumber};
 use crate::wire::{Chunk, MAX_BOUNDARIES};
@@ -49,7 +49,7 @@ impl Replica {
         let (target, delivered) = (self.detector.delivered_by_members(), self.delivered_through);
         let ordered = self.log.ordered_through();
         // What a new disk is to hold is not known yet.
-        let new = self.own_disk.state == DiskState::New;
+        let new = self.has_new_disk();
         let (due, full) = (now, self.storage_full || self.copying.is_some() || new);
         let Status::Outside(learner) = &mut self.status else {
             return;
@@ -114,7 +114,10 @@ impl Replica {
         boundaries: &[Boundary],
         effects: &mut Vec<Effect>,
     ) {
+        let heard_out = self.own_disk.told_by & bit(from) != 0 || planted!(self, TrustOldCopy);
         match &self.status {
+            // What is learnt would hide that the disk is lost: first who teaches says what must be on it.
+            Status::Outside(_) if self.has_new_disk() || !heard_out => return,
             Status::Outside(_) => {}
             Status::Installing(install) if install.fetch.source == from => {
                 if self.must_copy(through, held_from) {

@@ -239,6 +239,11 @@ impl Replica {
         let Some(mut copy) = self.copied.take() else {
             return;
         };
+        assert!(!self.has_new_disk(), "who has a new disk learns nothing");
+        if copy.exceeds(self.config.replicas) {
+            self.counters.impossible_views += 1;
+            return self.give_copy_up();
+        }
         self.copying = None;
         if planted!(self, CopyUndelivered) {
             copy.deliver_all();

@@ -10,7 +10,7 @@ use super::event::Effect;
 use super::ids::replica_id;
 use crate::entry::{DiskState, Record};
 use crate::planted::planted;
-use crate::types::{DiskId, Instant, MAX_REPLICAS, ReplicaId};
+use crate::types::{DiskId, Instant, MAX_REPLICAS, ReplicaId, Seq};
 use crate::wire::Chunk;
 
 /// The disks that each other replica with a new one last said it has heard of; its own among them.
@@ -84,7 +84,9 @@ impl Replica {
 
     /// Whether the cluster was surely started before: a disk that is lost need never have been part of one.
     fn knows_of_start(&self) -> bool {
-        let sound = matches!(self.own_disk.state, DiskState::Sound | DiskState::Accepted);
+        // And an operator may have accepted that there is nothing on it.
+        let sound = self.own_disk.state == DiskState::Sound
+            || self.own_disk.state == DiskState::Accepted && self.log.ordered_through() > Seq(0);
         (sound || !self.own_disk.first_disks.is_empty()) && self.own_disk_is_durable()
     }
 

@@ -115,7 +115,7 @@ impl Replica {
         };
         if ready & bit(self.me.id) != 0 {
             let number = told.view.number;
-            let log = self.log_end();
+            let log = Box::new(self.log_end());
             self.outbox.for_all(Chunk::Promise { number, log });
         }
     }

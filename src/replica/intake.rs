@@ -87,7 +87,7 @@ impl Replica {
                 self.tell_who_lacks_view(header);
             }
             Chunk::Prepare { number } => self.on_prepare(now, sender, number, effects),
-            Chunk::Promise { number, log } => self.on_promise(now, sender, number, log, effects),
+            Chunk::Promise { number, log } => self.on_promise(now, sender, number, *log, effects),
             Chunk::NewView { number, members, start, source, boundaries } => {
                 let view = View { number, members, start };
                 self.on_new_view(now, Told { view, source, boundaries }, effects);

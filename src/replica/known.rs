@@ -11,23 +11,23 @@ use super::ids::bit;
 use super::own_disk::Began;
 use crate::entry::DiskState;
 use crate::planted::planted;
-use crate::types::{Instant, MAX_REPLICAS, Member, ReplicaId, Seq, ViewNumber};
-use crate::wire::{Chunk, Known};
+use crate::types::{Incarnation, Instant, MAX_REPLICAS, Member, ReplicaId, Seq, ViewNumber};
+use crate::wire::{Chunk, Known, MAX_NUMBER};
 
-/// The highest ack of each replica that was heard in this life of ours: in which view, and how far.
+/// The highest ack of each replica that was heard in this life of ours: in which view, how far, and in which life.
 #[derive(Debug)]
-pub(super) struct HeardAcks([(ViewNumber, Seq); MAX_REPLICAS]);
+pub(super) struct HeardAcks([(ViewNumber, Seq, Incarnation); MAX_REPLICAS]);
 
 impl Default for HeardAcks {
     fn default() -> Self {
-        Self([(ViewNumber::NONE, Seq(0)); MAX_REPLICAS])
+        Self([(ViewNumber::NONE, Seq(0), Incarnation(0)); MAX_REPLICAS])
     }
 }
 
 impl HeardAcks {
-    pub(super) fn note(&mut self, id: ReplicaId, view: ViewNumber, through: Seq) {
-        let acked = &mut self.0[id.index()];
-        *acked = (*acked).max((view, through));
+    pub(super) fn note(&mut self, member: Member, view: ViewNumber, through: Seq) {
+        let acked = &mut self.0[member.id.index()];
+        *acked = (*acked).max((view, through, member.incarnation));
     }
 }
 
@@ -45,11 +45,12 @@ impl Replica {
 
     fn known_of(&self, id: ReplicaId) -> Option<Known> {
         let life = self.log.lives().of(id);
-        let (view, acked) = self.heard_acks.0[id.index()].max((life.view, Seq(0)));
+        let (view, acked, promised_in) =
+            self.heard_acks.0[id.index()].max((life.view, Seq(0), life.named));
         // What is of an earlier life than was heard is not heeded.
         let incarnation = life.fence.max(self.detector.incarnation_of(id).unwrap_or(life.fence));
         let known = incarnation.0 > 0 || view != ViewNumber::NONE;
-        known.then_some(Known { life: Member { id, incarnation }, view, acked })
+        known.then_some(Known { life: Member { id, incarnation }, view, promised_in, acked })
     }
 
     /// Another replica says what it knows of this one.
@@ -64,14 +65,16 @@ impl Replica {
         let Some(known) = lives.iter().find(|known| known.life.id == self.me.id) else {
             return;
         };
-        if known.life.incarnation > self.me.incarnation {
+        if known.life.incarnation > self.me.incarnation && known.life.incarnation.0 < MAX_NUMBER / 2
+        {
+            // A number that leaves none for further lives is a lie.
             self.own_disk.outlived_by = self.own_disk.outlived_by.max(Some(known.life.incarnation));
         }
         let Some(Began { promised, end, .. }) = self.own_disk.began else {
             return;
         };
-        // A view that this life promised, or a later one, says nothing of the lives before.
-        let of_this_life = self.own_disk.first_promise.is_some_and(|first| known.view >= first);
+        // What this life promised says nothing of the lives before.
+        let of_this_life = known.promised_in >= self.me.incarnation;
         // And an operator may have said that it does not count.
         let accepted = self.own_disk.state == DiskState::Accepted;
         if of_this_life || accepted || planted!(self, TrustOldCopy) {

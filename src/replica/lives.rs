@@ -9,14 +9,16 @@ use crate::entry::{
     Body, Entry, decode_member, decode_view_number, encode_member, encode_view_number,
 };
 use crate::types::{Incarnation, MAX_REPLICAS, Member, ReplicaId, ViewNumber};
+use crate::wire::MAX_NUMBER;
 
 /// What is known of one replica.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Life {
     /// Promises of earlier lives do not count: the highest life that a view named, or that asked what was on its disk.
     pub(super) fence: Incarnation,
-    /// The last view that named it; `NONE` where none did.
+    /// The last view that named it, and in which life; `NONE` where none did.
     pub(super) view: ViewNumber,
+    pub(super) named: Incarnation,
 }
 
 /// By replica.
@@ -25,7 +27,8 @@ pub(super) struct Lives([Life; MAX_REPLICAS]);
 
 impl Default for Lives {
     fn default() -> Self {
-        Self([Life { fence: Incarnation(0), view: ViewNumber::NONE }; MAX_REPLICAS])
+        let (none, view) = (Incarnation(0), ViewNumber::NONE);
+        Self([Life { fence: none, view, named: none }; MAX_REPLICAS])
     }
 }
 
@@ -51,7 +54,9 @@ impl Lives {
         for member in members {
             self.raise_fence(*member);
             let life = &mut self.0[member.id.index()];
-            life.view = life.view.max(entry.view);
+            if entry.view > life.view {
+                (life.view, life.named) = (entry.view, member.incarnation);
+            }
         }
     }
 
@@ -59,8 +64,21 @@ impl Lives {
     pub(super) fn merge(&mut self, other: &Self) {
         for (own, other) in self.0.iter_mut().zip(&other.0) {
             own.fence = own.fence.max(other.fence);
-            own.view = own.view.max(other.view);
+            if other.view > own.view {
+                (own.view, own.named) = (other.view, other.named);
+            }
         }
+    }
+
+    /// Whether there is a number in it that no replica of so many can say.
+    pub(super) fn exceed(&self, replicas: usize) -> bool {
+        self.each().any(|(id, life)| {
+            let known = life.fence > Incarnation(0) || life.view != ViewNumber::NONE;
+            known && id.index() >= replicas
+                || life.fence.0 > MAX_NUMBER
+                || life.named.0 > MAX_NUMBER
+                || life.view.round > MAX_NUMBER
+        })
     }
 
     /// The fences that there are, in id order.
@@ -73,13 +91,15 @@ impl Lives {
         (0..).map(ReplicaId).zip(self.0)
     }
 
-    /// Appends its bytes: for each replica of which something is known, its id, fence and view.
+    /// Appends its bytes: for each replica of which something is known, its id, fence, view and
+    /// its life in that.
     pub(super) fn encode(&self, writer: &mut Writer<'_>) {
         let known = || self.each().filter(|(_, life)| life.fence > Incarnation(0));
         writer.count(known().count());
         for (id, life) in known() {
             encode_member(Member { id, incarnation: life.fence }, writer);
             encode_view_number(life.view, writer);
+            writer.varint(life.named.0);
         }
     }
 
@@ -88,7 +108,9 @@ impl Lives {
         let mut lives = Self::default();
         for _ in 0..reader.count(MAX_REPLICAS)? {
             let Member { id, incarnation } = decode_member(reader)?;
-            lives.0[id.index()] = Life { fence: incarnation, view: decode_view_number(reader)? };
+            let view = decode_view_number(reader)?;
+            let named = Incarnation(reader.varint()?);
+            lives.0[id.index()] = Life { fence: incarnation, view, named };
         }
         Ok(lives)
     }

@@ -25,8 +25,6 @@ pub(super) struct OwnDisk {
     pub(super) recovering: Recovering,
     /// What it held when this life began.
     pub(super) began: Option<Began>,
-    /// The first view that this life promised; what it learnt from others is not meant.
-    pub(super) first_promise: Option<ViewNumber>,
     /// Whose word of what it must hold came in this life, by bit.
     pub(super) told_by: u16,
     /// A life of this replica that is not before this one, but is known to others.
@@ -101,9 +99,14 @@ impl Replica {
         }
         match self.own_disk.state {
             DiskState::Sound | DiskState::Accepted => {}
-            DiskState::New => self.watch_new_disk(effects),
+            DiskState::Empty | DiskState::New => self.watch_new_disk(effects),
             DiskState::Lost => self.watch_recovery(effects),
         }
+    }
+
+    /// Whether nothing was ever on the disk, as far as is known: then not even what others delivered belongs there.
+    pub(super) fn has_new_disk(&self) -> bool {
+        matches!(self.own_disk.state, DiskState::Empty | DiskState::New)
     }
 
     /// Why calls cannot be answered for the disk's sake, for people.
@@ -113,7 +116,7 @@ impl Replica {
             DiskState::Sound | DiskState::Accepted => {
                 Some("what its disk is good for is not durable yet".to_owned())
             }
-            DiskState::New => Some(self.describe_new_disk()),
+            DiskState::Empty | DiskState::New => Some(self.describe_new_disk()),
             DiskState::Lost => Some(self.describe_recovery()),
         }
     }

@@ -31,7 +31,7 @@ impl Replica {
             if number > self.promised {
                 self.raise_promise(number, effects);
             } else if self.writes.all_durable() {
-                let log = self.log_end();
+                let log = Box::new(self.log_end());
                 self.outbox.for_one(number.proposer, Chunk::Promise { number, log });
             }
             return;
@@ -106,7 +106,7 @@ impl Replica {
             return;
         }
         let number = change.number;
-        let log = self.log_end();
+        let log = Box::new(self.log_end());
         self.counters.promises_sent += 1;
         self.outbox.for_one_once(number.proposer, Chunk::Promise { number, log });
     }

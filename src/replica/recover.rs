@@ -12,13 +12,15 @@ use super::event::Effect;
 use crate::entry::{DiskState, Record};
 use crate::planted::planted;
 use crate::types::{Instant, MAX_REPLICAS, Member, ReplicaId, Seq, ViewNumber};
-use crate::wire::Chunk;
+use crate::wire::{Chunk, MAX_NUMBER};
 
 /// What others answered.
 #[derive(Debug, Default)]
 pub(super) struct Recovering {
     answers: [Option<Answer>; MAX_REPLICAS],
     again: Backoff,
+    /// When the answers are asked for anew.
+    stale: Option<Instant>,
 }
 
 impl Recovering {
@@ -50,6 +52,11 @@ impl Replica {
         }
         let bounds = self.backoff_bounds(self.detector.round_trip());
         let recovering = &mut self.own_disk.recovering;
+        let patience = self.config.view_timeout * 60;
+        if *recovering.stale.get_or_insert(now + patience) <= now {
+            // Should one have answered what is not so, it is not for ever.
+            (recovering.answers, recovering.stale) = (Default::default(), None);
+        }
         recovering.again.start(now);
         if recovering.again.take_due(now, bounds, &mut self.jitter) {
             for id in (0..self.config.replicas).map(super::ids::replica_id) {
@@ -61,7 +68,7 @@ impl Replica {
     }
 
     /// Another replica lost its disk. It is answered by a member whose view's beginning is delivered, and of whose view no
-    /// earlier life of it is a member: then that life can be part of nothing any more.
+    /// life of it is a member: then its earlier ones can be part of nothing any more.
     pub(super) fn on_recover(&mut self, from: Member, effects: &mut Vec<Effect>) {
         let Some(view) = self.status.view() else {
             return;
@@ -96,7 +103,9 @@ impl Replica {
         let fence = fences.iter().find(|fence| fence.id == self.me.id);
         // An answer to an earlier life says nothing of what was promised and acked between.
         let of_this_life = fence.is_some_and(|fence| fence.incarnation == self.me.incarnation);
-        if self.own_disk.state == DiskState::Lost && of_this_life {
+        // A life that leaves none to come after it is a lie.
+        let plausible = fences.iter().all(|fence| fence.incarnation.0 < MAX_NUMBER / 2);
+        if self.own_disk.state == DiskState::Lost && of_this_life && plausible {
             self.own_disk.recovering.answers[from.index()] = Some(Answer { promised, end, fences });
         }
     }

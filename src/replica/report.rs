@@ -90,7 +90,7 @@ impl Replica {
             true if self.has_left(now) => "left",
             true => "leaving",
             false => match (&self.status, self.own_disk.state) {
-                (Status::Outside(_), DiskState::New) => "new",
+                (Status::Outside(_), DiskState::Empty | DiskState::New) => "new",
                 (Status::Outside(_), DiskState::Lost) => "recovering",
                 (status, _) => status.name(),
             },

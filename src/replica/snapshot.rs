@@ -69,7 +69,7 @@ impl Snapshot {
             delivered_through: Seq(0),
             delivered_names: LastNames::default(),
             lives: Lives::default(),
-            disk: DiskState::New,
+            disk: DiskState::Empty,
             first_disks: Vec::new(),
             queues,
             boundaries: Boundaries::default(),
@@ -126,6 +126,11 @@ impl Snapshot {
         while !self.undelivered.is_empty() {
             self.deliver();
         }
+    }
+
+    /// Whether it has numbers that no replica of so many can say.
+    pub(super) fn exceeds(&self, replicas: usize) -> bool {
+        self.promised.round > MAX_NUMBER || self.lives.exceed(replicas)
     }
 
     /// Lets go of the entries that were not delivered.

@@ -32,7 +32,6 @@ impl Replica {
     ) {
         assert!(self.takes_part(), "a disk that is new or lost takes no part");
         self.raise_promise(number, effects);
-        self.own_disk.first_promise.get_or_insert(number);
         let (write, reason) =
             (self.writes.last(), if proposal.is_some() { "own" } else { "asked" });
         let change = Change { number, write, durable: false, proposal };

@@ -5,7 +5,7 @@ use tracing::error;
 use super::disk_thread::{NotWritten, Store};
 use super::snapshots::SnapshotThread;
 use crate::entry::{Record, Replacement};
-use crate::storage::{Append, Error, Folder, Made, Storage};
+use crate::storage::{Append, Error, Folder, Made, Storage, remove_set_aside};
 
 /// A replica's log in its folder.
 pub(super) struct Log {
@@ -13,11 +13,13 @@ pub(super) struct Log {
     snapshots: SnapshotThread,
     /// Before which segment the last snapshot was wanted.
     wanted: u64,
+    /// Whether the disk is recovered once what was written is durable.
+    recovers: bool,
 }
 
 impl Log {
     pub(super) fn new(storage: Storage<Folder>, snapshots: SnapshotThread) -> Self {
-        Self { storage, snapshots, wanted: 0 }
+        Self { storage, snapshots, wanted: 0, recovers: false }
     }
 
     /// Lets a snapshot be made where it is time.
@@ -48,6 +50,7 @@ impl Log {
 
 impl Store for Log {
     fn append(&mut self, records: &[Record]) -> Result<(), NotWritten> {
+        self.recovers |= records.contains(&Record::Recovered);
         match self.storage.append(records) {
             Ok(Append::Written) => Ok(()),
             Ok(Append::Full) => Err(NotWritten::Full),
@@ -57,6 +60,10 @@ impl Store for Log {
 
     fn sync(&mut self) -> Result<(), String> {
         self.storage.sync().map_err(|error| error.to_string())?;
+        if std::mem::take(&mut self.recovers) {
+            // It is of no use any more, and the next loss would keep it instead of what there is then.
+            remove_set_aside(self.storage.disk_mut()).map_err(|error| error.to_string())?;
+        }
         self.watch_snapshots()
     }
 

@@ -8,7 +8,7 @@ use super::copy::Copied;
 use super::directory::{DataDirectory, Error};
 use super::disk::Disk;
 use super::log::{Append, SEGMENT_LENGTH, Storage};
-use super::lost::name_before;
+use super::lost::{name_before, remove_set_aside};
 use super::scan::scan;
 use crate::codec::Malformed;
 use crate::entry::{DiskState, Record, Replay, Salvage};
@@ -61,6 +61,13 @@ pub(crate) fn accept_loss<S: Salvage>(
         return Err(Error::Failed { doing: "writing to", path, source });
     }
     storage.sync()?;
+    // All of it that can be read is there now.
+    let removed = remove_set_aside(&mut directory.folder());
+    removed.map_err(|source| Error::Failed {
+        doing: "removing what was set aside in",
+        path: directory.path().to_owned(),
+        source,
+    })?;
     Ok(Accepted::Sound { state: best, end })
 }
 

@@ -292,7 +292,7 @@ impl<D: Disk> Storage<D> {
         &self.disk
     }
 
-    pub(super) fn disk_mut(&mut self) -> &mut D {
+    pub(crate) fn disk_mut(&mut self) -> &mut D {
         &mut self.disk
     }
 

@@ -46,20 +46,30 @@ impl<D: Disk> Storage<D> {
     }
 }
 
+/// Notes durably that what is there is not to be trusted.
+///
+/// # Errors
+/// As the disk says.
+pub(crate) fn distrust(disk: &mut impl Disk) -> io::Result<()> {
+    if !disk.list()?.iter().any(|name| name == DISTRUSTED) {
+        disk.create(DISTRUSTED)?;
+    }
+    disk.sync_names()
+}
+
 fn set_aside(disk: &mut impl Disk) -> io::Result<()> {
     let names = disk.list()?;
-    if !names.iter().any(|name| name == DISTRUSTED) {
-        disk.create(DISTRUSTED)?;
-        // Before any of the log's files goes: what is left might look like a log.
-        disk.sync_names()?;
-    }
-    let kept = |name: &str| format!("{SET_ASIDE}{name}");
-    let before = names.iter().any(|name| name.starts_with(SET_ASIDE));
+    let marked = names.iter().any(|name| name == DISTRUSTED);
+    // Before any of the log's files goes: what is left might look like a log.
+    distrust(disk)?;
+    // Where the marker was there already, a crash came between; what was set aside then is of the same files.
+    let earlier = !marked && names.iter().any(|name| name.starts_with(SET_ASIDE));
     for name in names.iter().filter(|name| is_of_log(name)) {
-        if before {
+        let kept = format!("{SET_ASIDE}{name}");
+        if earlier || names.contains(&kept) {
             disk.remove(name)?;
         } else {
-            disk.rename(name, &kept(name))?;
+            disk.rename(name, &kept)?;
         }
     }
     disk.sync_names()

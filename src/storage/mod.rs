@@ -39,7 +39,7 @@ pub(crate) use incarnation::Owner;
 pub(crate) use log::runs_ahead;
 pub use log::{Append, Recovered, SEGMENT_LENGTH, Storage};
 pub use lost::DISTRUSTED;
-pub(crate) use lost::remove_set_aside;
+pub(crate) use lost::{distrust, remove_set_aside};
 pub(crate) use restore::restore;
 pub(crate) use scan::{Scan, scan};
 pub use snapshot::{Made, make_snapshot};

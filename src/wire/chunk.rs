@@ -84,6 +84,8 @@ pub struct Known {
     pub life: Member,
     /// The last view that it is known to have promised; `NONE` for none.
     pub view: ViewNumber,
+    /// In which life it did that; 0 for none.
+    pub promised_in: Incarnation,
     /// What it is known to have acked in that view; 0 for nothing.
     pub acked: Seq,
 }
@@ -151,8 +153,8 @@ pub enum Chunk {
     Promise {
         /// The number of the view that was proposed, not `NONE`.
         number: ViewNumber,
-        /// The log.
-        log: LogEnd,
+        /// The log. In a box: it is the largest of all that chunks have.
+        log: Box<LogEnd>,
     },
     /// A view to install.
     NewView {

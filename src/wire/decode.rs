@@ -191,14 +191,14 @@ impl<'a> Decoder<'a> {
         }
         Ok(Chunk::Promise {
             number,
-            log: LogEnd {
+            log: Box::new(LogEnd {
                 last_view,
                 last,
                 delivered,
                 held_from: Seq(held_from),
                 boundaries,
                 fences,
-            },
+            }),
         })
     }
 
@@ -207,6 +207,7 @@ impl<'a> Decoder<'a> {
             Ok(Known {
                 life: decoder.member()?,
                 view: decoder.view_number()?,
+                promised_in: decoder.incarnation()?,
                 acked: Seq(decoder.number()?),
             })
         })?;

@@ -128,6 +128,7 @@ fn known(lives: &[Known], writer: &mut Writer<'_>) {
         replica(one.life.id, writer);
         incarnation(one.life.incarnation, writer);
         view_number(one.view, writer);
+        incarnation(one.promised_in, writer);
         number(one.acked.0, writer);
     }
 }

@@ -60,7 +60,7 @@ const NEW_VIEW_LEN: usize =
     TAG_LEN + VIEW_NUMBER_LEN + MEMBERS_LEN + NUMBER_LEN + ID_LEN + BOUNDARIES_LEN;
 const PROMISE_LEN: usize =
     TAG_LEN + 2 * VIEW_NUMBER_LEN + 3 * NUMBER_LEN + BOUNDARIES_LEN + MEMBERS_LEN;
-const KNOWN_LEN: usize = TAG_LEN + MEMBERS_LEN + MAX_REPLICAS * (VIEW_NUMBER_LEN + NUMBER_LEN);
+const KNOWN_LEN: usize = TAG_LEN + MEMBERS_LEN + MAX_REPLICAS * (VIEW_NUMBER_LEN + 2 * NUMBER_LEN);
 const SUMMARY_LEN: usize = TAG_LEN + 2 * NUMBER_LEN + BOUNDARIES_LEN;
 const COPY_LEN: usize = TAG_LEN + 5 * NUMBER_LEN + 3;
 // A piece of a copy is as long as a payload: what else it says is less than what else goes with DATA.

@@ -84,3 +84,54 @@ async fn one_that_is_alone_goes_on_with_what_can_be_read() {
     let sequence = call(&cluster, 0, &["push", "1", "99"]).1["sequence"].as_u64().unwrap();
     assert!(sequence > accepted.object()["sequence"].as_u64().unwrap(), "{sequence}");
 }
+
+/// Acks that run ahead of the disk are no reason to distrust one that has no entry yet.
+#[tokio::test]
+async fn a_first_start_in_pieces_with_async_durability() {
+    let settings = [("FTQUEUE_DURABILITY", "async")];
+    let mut cluster = Cluster::start_some(3, &[]);
+    for _ in 0..2 {
+        cluster.replicas[0].start_with(&settings);
+        cluster.replicas[0].until(ServingStatus::NotServing).await;
+        cluster.replicas[0].kill().await;
+    }
+    cluster.replicas.iter_mut().for_each(|replica| replica.start_with(&settings));
+    for replica in &cluster.replicas {
+        replica.until(ServingStatus::Serving).await;
+    }
+}
+
+/// Each loss is one of what there was then: nothing older takes its place.
+#[tokio::test]
+async fn one_disk_is_lost_after_another_and_then_all() {
+    let settings = [("FTQUEUE_DURABILITY", "async")];
+    let mut cluster = Cluster::start_some(3, &[]);
+    cluster.replicas.iter_mut().for_each(|replica| replica.start_with(&settings));
+    for replica in &cluster.replicas {
+        replica.until(ServingStatus::Serving).await;
+    }
+    assert_eq!(call(&cluster, 0, &["create", "7"]).0, 0);
+    for id in cluster.all() {
+        cluster.replicas[id].kill().await;
+        cluster.replicas[id].start_with(&settings);
+        let (exit, _) = until_status(&cluster, "all serving", |replicas| serving(replicas) == 3);
+        assert_eq!(exit, 0);
+        assert_eq!(call(&cluster, id, &["push", "1", "5"]).0, 0);
+    }
+    cluster.kill_all().await;
+    cluster.replicas.iter_mut().for_each(|replica| replica.start_with(&settings));
+    until_status(&cluster, "three that recover", |replicas| {
+        (0..3).all(|id| replicas[id]["status"] == "recovering")
+    });
+    cluster.kill_all().await;
+    // The processes were killed, not the machines: the files have all.
+    for id in [0, 1] {
+        assert_eq!(recover(&cluster.replicas[id].data).exit, 0);
+    }
+    cluster.replicas.iter_mut().for_each(|replica| replica.start_with(&settings));
+    let (exit, _) = until_status(&cluster, "all serving", |replicas| serving(replicas) == 3);
+    assert_eq!(exit, 0);
+    for id in cluster.all() {
+        assert_eq!(call(&cluster, id, &["size", "1"]).1["result"], json!({ "size": 3 }));
+    }
+}

@@ -232,7 +232,14 @@ impl<S: Store> Writer<S> {
 
     /// Writes all that waits, and makes it durable as the setting asks.
     fn write_down(&mut self, now: Instant) -> Result<(), String> {
-        if self.durability == Durability::Async && !self.marked {
+        // A promise that a crash takes back could be broken, and so could a fence; an entry that it takes back is what the
+        // setting allows.
+        let may_be_lost = |record: &Record| {
+            matches!(record, Record::Append(_) | Record::Drop { .. } | Record::Delivered(_))
+        };
+        let runs_ahead = self.waiting.iter().any(may_be_lost);
+        let must_be_durable = !self.waiting.iter().all(may_be_lost);
+        if self.durability == Durability::Async && !self.marked && runs_ahead {
             self.store.mark_async(true)?;
             self.marked = true;
         }
@@ -250,10 +257,8 @@ impl<S: Store> Writer<S> {
         }
         self.written += self.waiting.len() as u64;
         self.unsynced_since.get_or_insert(now);
-        // A promise that a crash takes back could be broken; an entry that it takes back is what the setting allows.
-        let promises = self.waiting.iter().any(|record| matches!(record, Record::Promise(_)));
         self.waiting.clear();
-        if self.durability == Durability::Fsync || promises {
+        if self.durability == Durability::Fsync || must_be_durable {
             self.sync()?;
         }
         if self.retry_at.take().is_some() {

@@ -136,7 +136,7 @@ fn prepare_and_promise() {
         fences: vec![member(1, 300), member(4, 5)],
     };
     assert_chunk(
-        Chunk::Promise { number, log },
+        Chunk::Promise { number, log: Box::new(log) },
         "08  ac02 02  02 01  8101  8001  02  02  01 00 01  02 01 07  02  01 ac02  04 05",
     );
     let empty = LogEnd {
@@ -147,7 +147,10 @@ fn prepare_and_promise() {
         boundaries: Vec::new(),
         fences: Vec::new(),
     };
-    assert_chunk(Chunk::Promise { number, log: empty }, "08  ac02 02  00 00  00  00  00  00  00");
+    assert_chunk(
+        Chunk::Promise { number, log: Box::new(empty) },
+        "08  ac02 02  00 00  00  00  00  00  00",
+    );
 }
 
 #[test]
@@ -187,10 +190,18 @@ fn known() {
         |id, incarnation| Member { id: ReplicaId(id), incarnation: Incarnation(incarnation) };
     let view = ViewNumber { round: 2, proposer: ReplicaId(1) };
     let lives = vec![
-        Known { life: life(0, 300), view, acked: Seq(128) },
-        Known { life: life(4, 0), view: ViewNumber::NONE, acked: Seq(0) },
+        Known { life: life(0, 300), view, promised_in: Incarnation(299), acked: Seq(128) },
+        Known {
+            life: life(4, 0),
+            view: ViewNumber::NONE,
+            promised_in: Incarnation(0),
+            acked: Seq(0),
+        },
     ];
-    assert_chunk(Chunk::Known { lives }, "0f  02  00 ac02  02 01  8001  04 00  00 00  00");
+    assert_chunk(
+        Chunk::Known { lives },
+        "0f  02  00 ac02  02 01  ab02  8001  04 00  00 00  00  00",
+    );
 }
 
 #[test]

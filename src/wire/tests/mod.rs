@@ -142,7 +142,7 @@ fn random_chunk(random: &mut Random) -> Chunk {
             }
         }
         6 => Chunk::Prepare { number: view_number(random) },
-        7 => Chunk::Promise { number: view_number(random), log: random_log_end(random) },
+        7 => Chunk::Promise { number: view_number(random), log: Box::new(random_log_end(random)) },
         8 => {
             let (from, to) = span(random);
             Chunk::Fetch { from: Seq(from), to: Seq(to) }
@@ -184,6 +184,7 @@ fn random_lives(random: &mut Random) -> Vec<Known> {
     let known = |id| Known {
         life: Member { id, incarnation: Incarnation(number(random)) },
         view: view_number(random),
+        promised_in: Incarnation(number(random)),
         acked: Seq(number(random)),
     };
     ids.into_iter().map(known).collect()

@@ -89,20 +89,21 @@ fn any_chunk_but_a_message_fits_in_the_smallest_datagram() {
         },
         Chunk::Promise {
             number: GREATEST,
-            log: LogEnd {
+            log: Box::new(LogEnd {
                 last_view: GREATEST,
                 last: Seq(MAX_NUMBER),
                 delivered: Seq(MAX_NUMBER),
                 held_from: Seq(1),
                 boundaries: boundaries.clone(),
                 fences: ids().map(|id| Member { id, incarnation }).collect(),
-            },
+            }),
         },
         Chunk::Known {
             lives: ids()
                 .map(|id| Known {
                     life: Member { id, incarnation },
                     view: GREATEST,
+                    promised_in: incarnation,
                     acked: Seq(MAX_NUMBER),
                 })
                 .collect(),

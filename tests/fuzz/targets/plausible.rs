@@ -78,7 +78,10 @@ impl Plausible {
             },
             7 | 8 => self.new_view(input),
             9 => Chunk::Prepare { number: self.view_number(input) },
-            10 => Chunk::Promise { number: self.view_number(input), log: self.log_end(input) },
+            10 => Chunk::Promise {
+                number: self.view_number(input),
+                log: Box::new(self.log_end(input)),
+            },
             11 => {
                 let (one, other) = (self.positive(input), self.positive(input));
                 Chunk::Fetch { from: Seq(one.min(other)), to: Seq(one.max(other)) }
@@ -159,6 +162,7 @@ impl Plausible {
         let known = |id| Known {
             life: Member { id, incarnation: self.life(input, id) },
             view: self.view_number(input),
+            promised_in: self.life(input, id),
             acked: Seq(self.number(input)),
         };
         ids.into_iter().map(known).collect()
