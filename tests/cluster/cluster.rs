@@ -48,10 +48,15 @@ pub(crate) struct Replica {
 impl Cluster {
     /// A cluster of `size` replicas that all answer calls.
     pub(crate) async fn start(size: usize) -> Self {
-        let all: Vec<_> = (0..size).collect();
+        Self::start_with(size, &[]).await
+    }
+
+    /// The same, with settings by environment variables.
+    pub(crate) async fn start_with(size: usize, settings: &[(&str, &str)]) -> Self {
         // Between the choice of a port and its use another program may take it.
         for _ in 0..5 {
-            let mut cluster = Self::start_some(size, &all);
+            let mut cluster = Self::start_some(size, &[]);
+            cluster.start_all_with(settings);
             if cluster.all_serve().await {
                 return cluster;
             }
@@ -125,7 +130,12 @@ impl Cluster {
 
     /// Starts all processes.
     pub(crate) fn start_all(&mut self) {
-        self.replicas.iter_mut().for_each(Replica::start);
+        self.start_all_with(&[]);
+    }
+
+    /// The same, with settings by environment variables.
+    pub(crate) fn start_all_with(&mut self, settings: &[(&str, &str)]) {
+        self.replicas.iter_mut().for_each(|replica| replica.start_with(settings));
     }
 
     /// Where the replicas' rings listen.

@@ -15,12 +15,8 @@ async fn a_stranger_is_not_heard() {
         &[("FTQUEUE_CLUSTER_KEY", OTHER)],
         &[("FTQUEUE_CLUSTER_KEY", KEY), ("FTQUEUE_CLUSTER_NAME", "another")],
     ] {
-        let mut cluster = Cluster::start_some(3, &[]);
         // For the first start all are needed.
-        cluster.replicas.iter_mut().for_each(|replica| replica.start_with(own));
-        for replica in &cluster.replicas {
-            replica.until(ServingStatus::Serving).await;
-        }
+        let mut cluster = Cluster::start_with(3, own).await;
         cluster.kill_all().await;
         cluster.replicas[0].start_with(own);
         let data = cluster.replicas[2].data.with_file_name("of-a-stranger");
@@ -37,12 +33,8 @@ async fn a_stranger_is_not_heard() {
         assert_eq!(cluster.replicas[2].health("").await, Some(ServingStatus::NotServing));
     }
 
-    let mut cluster = Cluster::start_some(3, &[]);
-    for replica in &mut cluster.replicas {
-        replica.start_with(own);
-    }
+    let cluster = Cluster::start_with(3, own).await;
     for replica in &cluster.replicas {
-        replica.until(ServingStatus::Serving).await;
         assert!(!replica.log().contains("no cluster key is set"));
     }
 }

@@ -11,21 +11,9 @@ const SIZE: usize = 3;
 const ASYNC: [(&str, &str); 1] = [("FTQUEUE_DURABILITY", "async")];
 const WARNING: &str = "--durability async: a loss of power can take back what was answered";
 
-/// A cluster whose replicas' acks run ahead of their disks.
-async fn start() -> Cluster {
-    for _ in 0..5 {
-        let mut cluster = Cluster::start_some(SIZE, &[]);
-        cluster.replicas.iter_mut().for_each(|replica| replica.start_with(&ASYNC));
-        if cluster.all_serve().await {
-            return cluster;
-        }
-    }
-    panic!("ports were taken again and again");
-}
-
 #[tokio::test]
 async fn it_is_told_and_only_an_end_in_order_is_trusted() {
-    let mut cluster = start().await;
+    let mut cluster = Cluster::start_with(SIZE, &ASYNC).await;
     assert_eq!(call(&cluster, 0, &["create", "7"]).0, 0);
     for id in cluster.all() {
         let log = cluster.replicas[id].log();
@@ -74,7 +62,7 @@ async fn it_is_told_and_only_an_end_in_order_is_trusted() {
 /// A second signal ends it at once, which is not in order either.
 #[tokio::test]
 async fn an_end_at_once_is_not_in_order() {
-    let mut cluster = start().await;
+    let mut cluster = Cluster::start_with(SIZE, &ASYNC).await;
     assert_eq!(call(&cluster, 0, &["create", "7"]).0, 0);
     // Without the others it waits for them when it is told to leave, for as long as that may take.
     for id in [1, 2] {

@@ -95,7 +95,7 @@ async fn a_first_start_in_pieces_with_async_durability() {
         cluster.replicas[0].until(ServingStatus::NotServing).await;
         cluster.replicas[0].kill().await;
     }
-    cluster.replicas.iter_mut().for_each(|replica| replica.start_with(&settings));
+    cluster.start_all_with(&settings);
     for replica in &cluster.replicas {
         replica.until(ServingStatus::Serving).await;
     }
@@ -105,11 +105,7 @@ async fn a_first_start_in_pieces_with_async_durability() {
 #[tokio::test]
 async fn one_disk_is_lost_after_another_and_then_all() {
     let settings = [("FTQUEUE_DURABILITY", "async")];
-    let mut cluster = Cluster::start_some(3, &[]);
-    cluster.replicas.iter_mut().for_each(|replica| replica.start_with(&settings));
-    for replica in &cluster.replicas {
-        replica.until(ServingStatus::Serving).await;
-    }
+    let mut cluster = Cluster::start_with(3, &settings).await;
     assert_eq!(call(&cluster, 0, &["create", "7"]).0, 0);
     for id in cluster.all() {
         cluster.replicas[id].kill().await;
@@ -119,7 +115,7 @@ async fn one_disk_is_lost_after_another_and_then_all() {
         assert_eq!(call(&cluster, id, &["push", "1", "5"]).0, 0);
     }
     cluster.kill_all().await;
-    cluster.replicas.iter_mut().for_each(|replica| replica.start_with(&settings));
+    cluster.start_all_with(&settings);
     until_status(&cluster, "three that recover", |replicas| {
         (0..3).all(|id| replicas[id]["status"] == "recovering")
     });
@@ -128,7 +124,7 @@ async fn one_disk_is_lost_after_another_and_then_all() {
     for id in [0, 1] {
         assert_eq!(recover(&cluster.replicas[id].data).exit, 0);
     }
-    cluster.replicas.iter_mut().for_each(|replica| replica.start_with(&settings));
+    cluster.start_all_with(&settings);
     let (exit, _) = until_status(&cluster, "all serving", |replicas| serving(replicas) == 3);
     assert_eq!(exit, 0);
     for id in cluster.all() {

@@ -9,7 +9,15 @@ use crate::hunt::{each_on_all_cores, run};
 use crate::story::caught_by_story;
 
 /// Within how many seeds each bug is caught at the latest.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 4_000;
+
+/// Where those were caught last that few seeds catch: tried first.
+const LAST_CAUGHT_BY: [(PlantedBug, u64); 4] = [
+    (PlantedBug::NoHandoverTimer, 840),
+    (PlantedBug::RecoverEmpty, 146),
+    (PlantedBug::TrustEmptyDisk, 316),
+    (PlantedBug::TrustOldCopy, 650),
+];
 
 #[test]
 fn every_planted_bug_is_caught() {
@@ -23,7 +31,9 @@ fn every_planted_bug_is_caught() {
         }
         let by_seed = || {
             let said = |seed| Some((format!("seed {seed}"), run(seed, Some(bug)).err()?));
-            (1..=SEEDS).find_map(said)
+            let last =
+                LAST_CAUGHT_BY.iter().filter(|(caught, _)| *caught == bug).map(|(_, seed)| *seed);
+            last.chain(1..=SEEDS).find_map(said)
         };
         match caught_by_story(bug).or_else(by_seed) {
             Some((by, said)) => {

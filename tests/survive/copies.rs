@@ -10,17 +10,6 @@ const SIZE: usize = 3;
 /// The shortest that there are, so that snapshots come soon.
 const SETTINGS: [(&str, &str); 1] = [("FTQUEUE_SEGMENT_LENGTH", "65536")];
 
-async fn start() -> Cluster {
-    for _ in 0..5 {
-        let mut cluster = Cluster::start_some(SIZE, &[]);
-        cluster.replicas.iter_mut().for_each(|replica| replica.start_with(&SETTINGS));
-        if cluster.all_serve().await {
-            return cluster;
-        }
-    }
-    panic!("ports were taken again and again");
-}
-
 /// The last segment of a replica's log, and the first that its snapshot does not cover; 0 for none.
 fn log_of(cluster: &Cluster, id: usize) -> (u64, u64) {
     let files = std::fs::read_dir(&cluster.replicas[id].data).unwrap();
@@ -37,7 +26,7 @@ fn log_of(cluster: &Cluster, id: usize) -> (u64, u64) {
 
 #[tokio::test]
 async fn one_that_was_away_for_long_copies_what_a_member_holds() {
-    let mut cluster = start().await;
+    let mut cluster = Cluster::start_with(SIZE, &SETTINGS).await;
     let mut load = Load::start(&cluster).await;
     for round in 0..rounds() {
         let away = round % SIZE;

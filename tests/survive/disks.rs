@@ -14,17 +14,6 @@ const SIZE: usize = 3;
 /// The shortest that there are, so that there are snapshots.
 const SETTINGS: [(&str, &str); 1] = [("FTQUEUE_SEGMENT_LENGTH", "65536")];
 
-async fn start() -> Cluster {
-    for _ in 0..5 {
-        let mut cluster = Cluster::start_some(SIZE, &[]);
-        cluster.replicas.iter_mut().for_each(|replica| replica.start_with(&SETTINGS));
-        if cluster.all_serve().await {
-            return cluster;
-        }
-    }
-    panic!("ports were taken again and again");
-}
-
 fn files(data: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(data).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
@@ -57,7 +46,7 @@ const RECOVERED: &str = "what the disk lost that counts is here again";
 
 #[tokio::test]
 async fn a_data_directory_is_gone() {
-    let mut cluster = start().await;
+    let mut cluster = Cluster::start_with(SIZE, &SETTINGS).await;
     let mut load = Load::start(&cluster).await;
     for round in 0..rounds() {
         let lost = round % SIZE;
@@ -71,14 +60,14 @@ async fn a_data_directory_is_gone() {
     }
     // What came back is as good as what was lost: any two have all.
     cluster.kill_all().await;
-    cluster.replicas.iter_mut().for_each(|replica| replica.start_with(&SETTINGS));
+    cluster.start_all_with(&SETTINGS);
     load.goes_on(&cluster.all()).await;
     load.end(&cluster).await;
 }
 
 #[tokio::test]
 async fn bytes_are_others_in_a_file_of_each_kind() {
-    let mut cluster = start().await;
+    let mut cluster = Cluster::start_with(SIZE, &SETTINGS).await;
     let mut load = Load::start(&cluster).await;
     let mut random = Random::new(1);
     for round in 0..rounds() {
@@ -113,7 +102,7 @@ async fn bytes_are_others_in_a_file_of_each_kind() {
 /// A copy from before the present view lacks a promise; one of the same view lacks what was acked in it.
 #[tokio::test]
 async fn an_old_copy_is_put_back() {
-    let mut cluster = start().await;
+    let mut cluster = Cluster::start_with(SIZE, &SETTINGS).await;
     let mut load = Load::start(&cluster).await;
     for round in 0..rounds() {
         for views_between in [false, true] {
@@ -148,7 +137,7 @@ async fn an_old_copy_is_put_back() {
 
 #[tokio::test]
 async fn one_that_recovers_is_killed_in_the_midst_of_it() {
-    let mut cluster = start().await;
+    let mut cluster = Cluster::start_with(SIZE, &SETTINGS).await;
     let mut load = Load::start(&cluster).await;
     for round in 0..rounds() {
         let lost = round % SIZE;
