@@ -28,8 +28,7 @@ and a request that was answered before the backup is answered again, not execute
 the backup is not there. The new name keeps its replicas and those of the old cluster, should one still run, from \
 each other; so does a new key.
 
-Start no replica of the new cluster with an empty directory before the restored ones serve: two that hold nothing \
-are a majority of three, too.
+A replica that was not restored may start with an empty directory once a majority was: it recovers from the others.
 
 Exits with 6 if the file is damaged, with 3 if it cannot be read or DIR cannot be used.
 
