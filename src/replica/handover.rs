@@ -1,6 +1,8 @@
 //! What a receiver cannot ask for, because it never heard of it: the hand-over of a turn, and the last acks. Whoever
 //! waits for one of them past a round trip repeats what brings it on (DESIGN section 2, rule 6).
 
+use std::time::Duration;
+
 use super::Replica;
 use super::backoff::Backoff;
 use crate::entry::Body;
@@ -48,7 +50,9 @@ impl Replica {
         if self.status.view().is_none() {
             return;
         }
+        self.sync_time.watch(now, self.log.ordered_through(), self.log.durable_through());
         let due = now + self.detector.round_trip();
+        let acks_due = now + self.ack_time();
         let highest = self.order.highest_seq();
         let oldest = self.oldest_unnumbered().map(|local| (local, highest));
         watch(&mut self.handover.unnumbered, &mut self.handover.unnumbered_at, oldest, due);
@@ -64,18 +68,26 @@ impl Replica {
         let ordered = self.log.ordered_through();
         let past = |through: Seq| (through < ordered).then(|| through.next());
         let undelivered = past(self.delivered_through);
-        watch(&mut self.handover.undelivered, &mut self.handover.undelivered_seq, undelivered, due);
+        let waits = &mut self.handover;
+        watch(&mut waits.undelivered, &mut waits.undelivered_seq, undelivered, acks_due);
         let unstable = past(self.acks.held_by_members());
-        watch(&mut self.handover.unstable, &mut self.handover.unstable_seq, unstable, due);
+        watch(&mut waits.unstable, &mut waits.unstable_seq, unstable, acks_due);
+    }
+
+    /// The time after which the ack of what was sent is overdue: there, onto a disk, and back. Asking earlier would ask
+    /// all of those whose disks are slow, many times for each entry.
+    pub(super) fn ack_time(&self) -> Duration {
+        self.detector.round_trip() + self.sync_time.bound()
     }
 
     /// Repeats what is due.
     pub(super) fn repeat_handovers(&mut self, now: Instant) {
         let bounds = self.backoff_bounds(self.detector.round_trip());
         let unnumbered = self.handover.unnumbered.take_due(now, bounds, &mut self.jitter);
-        let given = self.handover.given.take_due(now, bounds, &mut self.jitter);
-        let undelivered = self.handover.undelivered.take_due(now, bounds, &mut self.jitter);
-        let unstable = self.handover.unstable.take_due(now, bounds, &mut self.jitter);
+        let acks = self.backoff_bounds(self.ack_time());
+        let given = self.handover.given.take_due(now, acks, &mut self.jitter);
+        let undelivered = self.handover.undelivered.take_due(now, acks, &mut self.jitter);
+        let unstable = self.handover.unstable.take_due(now, acks, &mut self.jitter);
         if planted!(self, NoHandoverTimer) {
             return;
         }

@@ -55,6 +55,7 @@ mod handover;
 mod messages;
 mod repair;
 mod resend;
+mod sync_time;
 
 // Who takes part.
 mod detector;
@@ -129,6 +130,7 @@ use self::repair::Repair;
 use self::resend::Resend;
 use self::status::Status;
 use self::suspicion::Stall;
+use self::sync_time::SyncTime;
 use self::wish::Wish;
 use crate::config::Config;
 use crate::entry::{DiskState, Record};
@@ -184,6 +186,7 @@ pub struct Replica {
     repair: Repair,
     resend: Resend,
     handover: Handover,
+    sync_time: SyncTime,
 
     detector: Detector,
     heartbeat_due: Instant,
@@ -251,6 +254,7 @@ impl Replica {
             repair: Repair::default(),
             resend: Resend::default(),
             handover: Handover::default(),
+            sync_time: SyncTime::default(),
             detector: Detector::new(id, replicas, now),
             heartbeat_due: now,
             stall: Stall::default(),

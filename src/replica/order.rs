@@ -81,7 +81,7 @@ impl Replica {
         }
         let name = view.name(origin, local);
         self.order.note_numbering(seq, name);
-        self.handover.gave(seq, now + self.detector.round_trip());
+        self.handover.gave(seq, now + self.ack_time());
         let (first, names) = self.numberings_up_to(seq);
         self.outbox.for_all(Chunk::Sequence { first, names });
         self.counters.numbers_given += 1;
