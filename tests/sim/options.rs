@@ -248,6 +248,12 @@ impl Options {
             && self.links.iter().flatten().all(mild)
     }
 
+    /// Whether a disk is put back to an old copy. Others must go on to remember what it held then: none of them may crash.
+    pub(crate) fn puts_a_copy_back(&self) -> bool {
+        let puts_back = |fault: &Fault| matches!(fault, Fault::LoseDisk { how: Loss::OldCopy, .. });
+        self.faults.iter().any(|(_, _, fault)| puts_back(fault))
+    }
+
     /// A cluster in which nothing goes wrong: every link takes 1 ms, nothing else takes time, nobody calls.
     pub(crate) fn quiet(replicas: usize) -> Self {
         Self {

@@ -29,8 +29,9 @@ use crate::random::Random;
 use crate::story::{Story, Told};
 use crate::workload::{Again, Outcome, Workload};
 
-/// The faults end at this time at the latest.
-const FAULTS_UNTIL: u64 = 20 * SECOND;
+/// The faults end at this time at the latest: whatever breaks has broken, and lasted, by then. What comes after would be
+/// more of the same, and half of all the steps of runs with few clients.
+const FAULTS_UNTIL: u64 = 7 * SECOND;
 /// Once the faults are gone, everything is answered, and all replicas are level, within this time.
 const RECOVERY: u64 = 20 * SECOND;
 /// Once all is answered and level, nothing but heartbeats is sent from this time on.

@@ -129,7 +129,7 @@ impl World {
 
     /// A snapshot is made, unless a crash cuts it short.
     pub(super) fn make_snapshot(&mut self, index: usize, life: u64, below: u64) {
-        let faults = !self.calm && self.healed_at.is_none();
+        let faults = !self.calm && self.healed_at.is_none() && !self.options.puts_a_copy_back();
         let crash = faults && self.random.per_mille(200);
         let empty = self.empty_state();
         let crash = crash.then(|| self.random.below(20));
