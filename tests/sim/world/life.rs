@@ -173,6 +173,8 @@ impl World {
                     if *done == Append::Written {
                         node.replacement = None;
                         node.snapshot = storage.segment();
+                        // What was wanted of the log before is not made any more.
+                        node.snapshot_busy = false;
                         node.snapshots.insert(node.snapshot, past);
                     }
                 })

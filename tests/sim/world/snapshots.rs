@@ -137,11 +137,11 @@ impl World {
         let Some(storage) = node.storage.as_mut().filter(|_| node.incarnation.0 == life) else {
             return;
         };
-        node.snapshot_busy = false;
-        if storage.snapshot_due().is_none_or(|due| due < below) {
+        if !node.snapshot_busy || node.snapshot_wanted != below {
             // The log was replaced meanwhile.
             return;
         }
+        node.snapshot_busy = false;
         if let Some(operations) = crash {
             node.disk.fail_after(operations);
         }
