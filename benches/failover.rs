@@ -12,6 +12,9 @@ mod behind;
 #[allow(dead_code, reason = "shared with the tests")]
 #[path = "../tests/cluster/cluster.rs"]
 mod cluster;
+#[allow(dead_code, reason = "shared with other benchmarks")]
+#[path = "support/load.rs"]
+mod load;
 #[allow(dead_code, reason = "shared with the tests")]
 #[path = "../tests/sim/random.rs"]
 mod random;
@@ -19,16 +22,12 @@ mod random;
 #[path = "../tests/lossy/relay.rs"]
 mod relay;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ftqueue::testing::proto::{QCreateRequest, QPushRequest};
 use rustix::process::Signal;
-use tonic::Request;
-use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::cluster::Cluster;
+use crate::load::{Load, serves};
 use crate::relay::{Faults, Relay};
 
 const SIZE: usize = 3;
@@ -36,70 +35,8 @@ const SIZE: usize = 3;
 const CLIENTS: usize = 4;
 /// How many each has in `calm`.
 const MANY_CLIENTS: usize = 85;
-/// How long a client waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the load runs before an event, and after the others have gone on.
 const STEADY: Duration = Duration::from_millis(700);
-
-/// The times of all good answers, by replica.
-type Answers = Arc<Vec<Mutex<Vec<Instant>>>>;
-
-/// Clients of all replicas.
-struct Load {
-    answers: Answers,
-    stop: Arc<AtomicBool>,
-    clients: Vec<tokio::task::JoinHandle<()>>,
-}
-
-impl Load {
-    async fn start(cluster: &Cluster, clients: usize) -> Self {
-        let answers: Answers = Arc::new((0..SIZE).map(|_| Mutex::default()).collect());
-        let stop = Arc::new(AtomicBool::new(false));
-        let label = QCreateRequest { label: 1, request: None };
-        let queue_id = cluster.client(0).await.q_create(label).await.unwrap().into_inner().queue_id;
-        let numbers = Arc::new(AtomicUsize::new(0));
-        let mut tasks = Vec::new();
-        for replica in (0..SIZE).flat_map(|id| std::iter::repeat_n(id, clients)) {
-            let endpoint = format!("http://{}", cluster.replicas[replica].grpc);
-            let endpoint = tonic::transport::Endpoint::from_shared(endpoint).unwrap();
-            let channel = endpoint.connect_lazy();
-            let mut client = ftqueue::testing::proto::ft_queue_client::FtQueueClient::new(channel);
-            let (answers, stop) = (Arc::clone(&answers), Arc::clone(&stop));
-            let numbers = Arc::clone(&numbers);
-            tasks.push(tokio::spawn(async move {
-                while !stop.load(Ordering::Relaxed) {
-                    let item = numbers.fetch_add(1, Ordering::Relaxed) as i64;
-                    let mut request = Request::new(QPushRequest { queue_id, item, request: None });
-                    request.set_timeout(PATIENCE);
-                    match client.q_push(request).await {
-                        Ok(_) => answers[replica].lock().unwrap().push(Instant::now()),
-                        // Nobody listens, or it says that it cannot: not at once again.
-                        Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
-                    }
-                }
-            }));
-        }
-        Self { answers, stop, clients: tasks }
-    }
-
-    /// The longest time without a good answer of a replica between two points in time.
-    fn longest_gap(&self, replica: usize, from: Instant, until: Instant) -> Duration {
-        let answers = self.answers[replica].lock().unwrap();
-        let before = answers.iter().rev().find(|at| **at <= from).copied().unwrap_or(from);
-        let inside = answers.iter().copied().filter(|at| (from..until).contains(at));
-        let (longest, last) = inside.fold((Duration::ZERO, before), |(longest, last), at| {
-            (longest.max(at.saturating_duration_since(last)), at.max(last))
-        });
-        longest.max(until.saturating_duration_since(last))
-    }
-
-    async fn end(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for client in self.clients {
-            client.await.unwrap();
-        }
-    }
-}
 
 /// Median and worst.
 fn told(times: &mut [Duration]) -> String {
@@ -114,16 +51,6 @@ fn told(times: &mut [Duration]) -> String {
             times.len()
         ),
     }
-}
-
-/// Waits until a replica serves again.
-async fn serves(cluster: &Cluster, id: usize) -> Duration {
-    let since = Instant::now();
-    while cluster.replicas[id].health("").await != Some(ServingStatus::Serving) {
-        assert!(since.elapsed() < Duration::from_secs(60), "r{id} does not come back");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    since.elapsed()
 }
 
 /// Cuts a replica off.
@@ -194,7 +121,7 @@ async fn calm(seconds: u64) {
     let until = Instant::now();
     let mut gaps: Vec<_> = (0..SIZE).map(|id| load.longest_gap(id, from, until)).collect();
     let views = proposals(&cluster) - before;
-    let answers: usize = load.answers.iter().map(|answers| answers.lock().unwrap().len()).sum();
+    let answers = load.answers();
     load.end().await;
     println!(
         "calm: {answers} answers in {seconds} s; no answer at a replica for {}",

@@ -7,98 +7,31 @@
 #[allow(dead_code, reason = "shared with the tests")]
 #[path = "../tests/cluster/cluster.rs"]
 mod cluster;
+#[allow(dead_code, reason = "shared with other benchmarks")]
+#[path = "support/long_log.rs"]
+mod long_log;
 
 use std::time::{Duration, Instant};
 
 use ftqueue::testing::proto::QCreateRequest;
-use ftqueue::testing::{
-    Action, Append, Body, Entry, Folder, LocalSeq, MessageName, Operation, Record, ReplicaId,
-    SEGMENT_LENGTH, Seq, Storage,
-};
-use ring::digest::{SHA256, digest};
-use rustix::process::Signal;
 
 use crate::cluster::Cluster;
+use crate::long_log::{LongLog, pushes_and_pops, stop};
 
 const SIZE: usize = 3;
-/// How many entries are written at a time.
-const BATCH: u64 = 1_000;
-
-/// Stops all replicas in order.
-async fn stop(cluster: &mut Cluster) {
-    for id in 0..SIZE {
-        cluster.replicas[id].signal(Signal::TERM);
-    }
-    for id in 0..SIZE {
-        assert_eq!(cluster.replicas[id].exit_code().await, Some(0));
-    }
-}
-
-/// Whose log it is, as its files say.
-fn owner(id: usize) -> u64 {
-    let digest = digest(&SHA256, format!("{id}\nftqueue").as_bytes());
-    digest.as_ref().iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
-}
-
-/// A message's operations: as many pushes as pops.
-fn payload(queue: i64, operations: u64) -> Vec<u8> {
-    let mut payload = Vec::new();
-    for number in 0..operations {
-        let action = if number % 2 == 0 {
-            Action::Push { queue, item: number as i64 * 1_000 }
-        } else {
-            Action::Pop { queue }
-        };
-        Operation { request: None, action }.encode(&mut payload);
-    }
-    payload
-}
-
-/// Writes entries of the last view's first member until the log is `bytes` long; gives how many.
-fn lengthen(cluster: &Cluster, id: usize, (queue, operations): (i64, u64), bytes: u64) -> u64 {
-    let (mut view, mut last) = (None, Seq(0));
-    let folder = Folder::new(&cluster.replicas[id].data);
-    let opened = Storage::open(folder, owner(id), SEGMENT_LENGTH, &mut |record| match record {
-        Record::Append(entry) => {
-            last = entry.seq;
-            if let Body::View(members) = &entry.body {
-                view = Some((entry.view, members[0]));
-            }
-        }
-        Record::Drop { after } => last = after,
-        _ => {}
-    });
-    let (mut storage, _) = opened.unwrap();
-    let (view, member) = view.expect("a view was formed");
-    let payload: bytes::Bytes = payload(queue, operations).into();
-    let (mut written, mut entries) = (0, 0);
-    while written < bytes {
-        let mut records = Vec::new();
-        for _ in 0..BATCH {
-            last = last.next();
-            entries += 1;
-            // A life of its own: nothing of the last one's is numbered twice.
-            let incarnation = ftqueue::testing::Incarnation(member.incarnation.0 + 1);
-            let (origin, local) = (ReplicaId(0), LocalSeq(entries));
-            let name = MessageName { origin, incarnation, local };
-            let body = Body::Message { name, payload: payload.clone() };
-            records.push(Record::Append(Entry { seq: last, view, body }));
-            written += payload.len() as u64 + 20;
-        }
-        records.push(Record::Delivered(last));
-        assert_eq!(storage.append(&records).unwrap(), Append::Written);
-        storage.sync().unwrap();
-    }
-    entries
-}
-
 async fn measure(megabytes: u64, operations: u64) {
     let mut cluster = Cluster::start(SIZE).await;
     let label = QCreateRequest { label: 1, request: None };
     let queue = cluster.client(0).await.q_create(label).await.unwrap().into_inner().queue_id;
     stop(&mut cluster).await;
-    let lengths: Vec<_> =
-        (0..SIZE).map(|id| lengthen(&cluster, id, (queue, operations), megabytes << 20)).collect();
+    let payload: bytes::Bytes = pushes_and_pops(queue, operations).into();
+    let lengths: Vec<_> = (0..SIZE)
+        .map(|id| {
+            let mut log = LongLog::open(&cluster, id);
+            log.append_until(megabytes << 20, &payload);
+            log.entries
+        })
+        .collect();
     // One alone, then all at a time: on few cores they are in each other's way.
     for replicas in [1, SIZE] {
         let since = Instant::now();
