@@ -58,6 +58,17 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Reading a file failed: it is damaged where the disk says that what it held cannot be read any more (EIO), which trying
+    /// again does not mend.
+    pub(super) fn of_reading(path: PathBuf, source: io::Error) -> Self {
+        if source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) {
+            return Self::Damaged { path, detail: source.to_string() };
+        }
+        Self::Failed { doing: "reading", path, source }
+    }
+}
+
 impl DataDirectory {
     /// Makes the directory where it is missing, and takes its lock.
     ///
@@ -94,7 +105,7 @@ impl DataDirectory {
     /// [`Error::Damaged`] or [`Error::Failed`].
     pub(super) fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, Error> {
         let path = self.path.join(name);
-        let failed = |source| Error::Failed { doing: "reading", path: path.clone(), source };
+        let failed = |source| Error::of_reading(path.clone(), source);
         let length = match fs::metadata(&path) {
             Ok(metadata) => metadata.len(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -141,7 +141,7 @@ fn begin(
 }
 
 fn failed(path: PathBuf) -> impl FnOnce(io::Error) -> Error {
-    move |source| Error::Failed { doing: "reading", path, source }
+    move |source| Error::of_reading(path, source)
 }
 
 fn scan_segment(

@@ -240,7 +240,7 @@ pub(super) fn read(
     let path = disk.path(&name);
     let bad = |malformed: Malformed| damaged(&path, malformed.0.to_owned());
     let bytes_at = |offset, length| {
-        let failed = |source| Error::Failed { doing: "reading", path: path.clone(), source };
+        let failed = |source| Error::of_reading(path.clone(), source);
         disk.read_at(&name, offset, length).map_err(failed)
     };
     let bytes = bytes_at(0, SEGMENT_HEADER_LEN)?;

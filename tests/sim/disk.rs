@@ -14,6 +14,8 @@ use crate::random::Random;
 
 /// What a disk keeps or loses as a whole.
 const SECTOR: usize = 512;
+/// What Linux says of what cannot be read.
+const EIO: i32 = 5;
 
 /// A disk, shared by the storage that uses it and the world that breaks it.
 #[derive(Clone, Default, Debug)]
@@ -30,6 +32,10 @@ struct State {
     capacity: Option<u64>,
     /// After so many operations more all fail; none for never.
     fails_in: Option<u64>,
+    /// The next write of more than nothing goes elsewhere: where, of the files that there are then.
+    misdirects: Option<Random>,
+    /// Whether one went elsewhere, and nobody has asked yet.
+    misdirected: bool,
     /// A bug to see caught: what whoever uses the disk forgets to make durable.
     forgets: Option<PlantedBug>,
 }
@@ -43,6 +49,8 @@ struct File {
     lengths: Vec<usize>,
     /// The sectors that a sync writes.
     dirty: BTreeSet<usize>,
+    /// The sectors that cannot be read until they are written anew.
+    unreadable: BTreeSet<usize>,
 }
 
 impl File {
@@ -58,6 +66,7 @@ impl File {
             let was = self.sector(number);
             self.before.entry(number).or_default().push(was);
             self.dirty.insert(number);
+            self.unreadable.remove(&number);
         }
     }
 
@@ -86,8 +95,19 @@ impl File {
         }
         left.truncate(length);
         let lost = left != self.present;
-        *self = Self { present: left, ..Self::default() };
+        let unreadable = std::mem::take(&mut self.unreadable);
+        *self = Self { present: left, unreadable, ..Self::default() };
         lost
+    }
+
+    /// Some of the bytes, unless a sector there cannot be read.
+    fn read(&self, from: usize, to: usize) -> io::Result<Vec<u8>> {
+        let (from, to) = (from.min(self.present.len()), to.min(self.present.len()));
+        let sectors = from / SECTOR..to.div_ceil(SECTOR);
+        if self.unreadable.range(sectors).next().is_some() {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        Ok(self.present[from..to].to_vec())
     }
 }
 
@@ -131,6 +151,35 @@ impl SimDisk {
         state.names = state.files.keys().cloned().collect();
         state.fails_in = None;
         lost
+    }
+
+    /// The next write goes elsewhere, as a disk may that loses its way: what was there is overwritten, and where the bytes
+    /// belong there is nothing.
+    pub(crate) fn misdirect(&self, random: Random) {
+        self.0.borrow_mut().misdirects = Some(random);
+    }
+
+    /// Whether a write went elsewhere since this was asked last.
+    pub(crate) fn has_misdirected(&self) -> bool {
+        std::mem::take(&mut self.0.borrow_mut().misdirected)
+    }
+
+    /// All writes go where they belong from now on.
+    pub(crate) fn aim_well(&self) {
+        self.0.borrow_mut().misdirects = None;
+    }
+
+    /// A sector of what there is cannot be read any more.
+    pub(crate) fn lose_a_sector(&self, random: &mut Random) {
+        let mut state = self.0.borrow_mut();
+        let mut files: Vec<_> =
+            state.files.values_mut().filter(|file| !file.present.is_empty()).collect();
+        if files.is_empty() {
+            return;
+        }
+        let which = random.below(files.len() as u64) as usize;
+        let sectors = files[which].present.len().div_ceil(SECTOR);
+        files[which].unreadable.insert(random.below(sectors as u64) as usize);
     }
 
     /// There is room for so many bytes from now on, or for plenty.
@@ -195,6 +244,24 @@ impl State {
         self.files.get_mut(name).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
 
+    /// Writes these bytes where they do not belong, if that is what happens next: over a part of some file, from a sector's
+    /// beginning on; or nowhere. Says whether it did.
+    fn elsewhere(&mut self, bytes: &[u8]) -> bool {
+        let Some(mut random) = self.misdirects.take().filter(|_| !bytes.is_empty()) else {
+            return false;
+        };
+        self.misdirected = true;
+        let which = random.below(self.files.len() as u64) as usize;
+        let file = self.files.values_mut().nth(which).expect("there is one that is written to");
+        let sectors = file.present.len() / SECTOR;
+        if sectors > 0 && random.per_mille(500) {
+            let at = random.below(sectors as u64) as usize * SECTOR;
+            let end = (at + bytes.len()).min(file.present.len());
+            file.present[at..end].copy_from_slice(&bytes[..end - at]);
+        }
+        true
+    }
+
     fn room(&self) -> Option<usize> {
         let used: usize = self.files.values().map(|file| file.present.len()).sum();
         self.capacity.map(|capacity| capacity.saturating_sub(used as u64) as usize)
@@ -207,14 +274,11 @@ impl Disk for SimDisk {
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        Ok(self.0.borrow_mut().file(name)?.present.clone())
+        self.0.borrow_mut().file(name)?.read(0, usize::MAX)
     }
 
     fn read_at(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        let mut state = self.0.borrow_mut();
-        let bytes = &state.file(name)?.present;
-        let from = (offset as usize).min(bytes.len());
-        Ok(bytes[from..(from + length).min(bytes.len())].to_vec())
+        self.0.borrow_mut().file(name)?.read(offset as usize, offset as usize + length)
     }
 
     fn length(&self, name: &str) -> io::Result<u64> {
@@ -239,6 +303,7 @@ impl Disk for SimDisk {
         let mut state = self.0.borrow_mut();
         state.operation()?;
         let room = state.room();
+        let elsewhere = state.elsewhere(bytes);
         let file = state.file(name)?;
         let offset = offset as usize;
         assert!(offset <= file.present.len(), "{name} is written with a hole");
@@ -249,6 +314,9 @@ impl Disk for SimDisk {
         let end = offset + written.len();
         file.note(offset, end);
         file.present.resize(end.max(file.present.len()), 0);
+        if elsewhere {
+            return Ok(());
+        }
         file.present[offset..end].copy_from_slice(written);
         if fits { Ok(()) } else { Err(io::Error::from(io::ErrorKind::StorageFull)) }
     }

@@ -89,6 +89,10 @@ pub(crate) enum Loss {
     Rotten,
     /// The copy that was made of it is put back.
     OldCopy,
+    /// Some bits of it are others, or cannot be read any more, and its replica goes on for a while.
+    Decayed,
+    /// The next write goes elsewhere, and its replica goes on for a while.
+    Misdirected,
 }
 
 /// How a replica stays broken when the other faults end.
@@ -248,10 +252,13 @@ impl Options {
             && self.links.iter().flatten().all(mild)
     }
 
-    /// Whether a disk is put back to an old copy. Others must go on to remember what it held then: none of them may crash.
-    pub(crate) fn puts_a_copy_back(&self) -> bool {
-        let puts_back = |fault: &Fault| matches!(fault, Fault::LoseDisk { how: Loss::OldCopy, .. });
-        self.faults.iter().any(|(_, _, fault)| puts_back(fault))
+    /// Whether a disk loses what only others can tell that it held: an old copy is put back, or a write went elsewhere that
+    /// nothing follows. Those must go on to remember: none of them may crash.
+    pub(crate) fn others_must_remember(&self) -> bool {
+        self.faults.iter().any(|(_, _, fault)| match fault {
+            Fault::LoseDisk { how, .. } => matches!(how, Loss::OldCopy | Loss::Misdirected),
+            _ => false,
+        })
     }
 
     /// A cluster in which nothing goes wrong: every link takes 1 ms, nothing else takes time, nobody calls.
@@ -428,10 +435,19 @@ impl Swarm {
     fn lost_disks(self, seed: u64, replicas: usize) -> (Self, Vec<(u64, usize, Fault)>) {
         let mut random = Random::new(seed ^ 0x6c6f_7374_0064_6973);
         let kind = random.below(10);
-        if replicas == 1 || kind > 3 {
+        if replicas == 1 || kind > 5 {
             return (self, Vec::new());
         }
         let mut faults = Vec::new();
+        if kind > 3 {
+            let how = if kind == 4 { Loss::Misdirected } else { Loss::Decayed };
+            let node = random.below(replicas as u64) as usize;
+            let at = random.below(CALLS_FROM + 2 * SECOND);
+            let down_for = random.pick(&[MILLISECOND, 200 * MILLISECOND]);
+            faults.push((at, node, Fault::LoseDisk { how, down_for }));
+            let swarm = if kind == 4 { self.without_breaks() } else { self };
+            return (swarm, faults);
+        }
         if kind == 0 {
             let node = random.below(replicas as u64) as usize;
             let copied = random.below(CALLS_FROM + SECOND);

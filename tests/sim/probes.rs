@@ -17,19 +17,21 @@ const NEVER: [&str; 5] = [
 ];
 
 /// What happens to a whole run now and then.
-const OF_WORLDS: [&str; 24] = [
+const OF_WORLDS: [&str; 28] = [
     "asked_again_elsewhere",
     "asked_again_while_under_way",
     "broken_for_good",
     "crash_between_effects",
     "crash_while_syncing",
     "datagram_refused",
+    "disk_decayed",
     "disk_failed",
     "disk_made_up_for",
     "disk_put_back",
     "disk_rotten",
     "disk_rotten_and_found_out",
     "disk_wiped",
+    "durable_write_lost",
     "entries_dropped_by_record",
     "left_in_order",
     "log_replaced",
@@ -37,10 +39,12 @@ const OF_WORLDS: [&str; 24] = [
     "replica_paused",
     "snapshot_cut_short",
     "snapshot_made",
+    "snapshot_of_damage",
     "snapshot_without_room",
     "storage_full",
     "tail_sequence_lost",
     "torn_tail_cut",
+    "write_misdirected",
     "writes_lost_in_crash",
 ];
 

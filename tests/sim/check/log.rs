@@ -49,6 +49,24 @@ impl DiskLog {
         self.lost.is_some()
     }
 
+    /// A disk with the first `count` records alone.
+    pub(crate) fn first(&self, count: usize) -> Self {
+        let mut first = Self::default();
+        for written in self.records.iter().take(count).cloned() {
+            match written {
+                Written::Record(record) => first.write(record),
+                Written::Replacement(replacement, entries) => first.replace(replacement, entries),
+            }
+        }
+        first.durable = first.records.len();
+        first
+    }
+
+    /// How many records are durable.
+    pub(crate) fn durable(&self) -> usize {
+        self.durable
+    }
+
     /// What was lost does not count any more.
     pub(crate) fn forget_lost(&mut self) {
         self.lost = None;

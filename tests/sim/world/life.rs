@@ -27,6 +27,7 @@ impl World {
         let empty = self.empty_state();
         let node = &mut self.nodes[index];
         node.incarnation = Incarnation(node.incarnation.0 + further);
+        node.disk.aim_well();
         let (segment, mut held) = (self.options.segment, Held::default());
         let mut opened = Storage::open(node.disk.clone(), index as u64, segment, &mut held);
         if matches!(opened, Err(StorageError::Damaged { .. })) && node.is_distrusted() {
@@ -49,6 +50,9 @@ impl World {
             Err(error) => panic!("r{index} cannot be started: {error}"),
         };
         node.note_begun_lost(&held);
+        if node.note_lost_writes(recovered.snapshot, held.records.len()) {
+            self.probes.hit("durable_write_lost");
+        }
         node.began_with(recovered.snapshot, &held, empty);
         let local = node.local(self.now);
         let mut replica =
@@ -217,6 +221,9 @@ impl World {
             return None;
         }
         node.log.synced(through);
+        if node.disk.has_misdirected() {
+            self.end_after_misdirected(index);
+        }
         self.watch_snapshots(index);
         let node = &mut self.nodes[index];
         if std::mem::take(&mut node.full) {

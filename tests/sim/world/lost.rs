@@ -1,4 +1,5 @@
-//! Disks that are lost: wiped, rotten, or put back to an old copy; never more than a minority at a time.
+//! Disks that are lost: wiped, rotten, put back to an old copy, or not written as they should be; never more than a
+//! minority at a time.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use super::snapshots::Held;
 use super::{Happening, World};
 use crate::check::DiskLog;
 use crate::disk::SimDisk;
-use crate::options::Loss;
+use crate::options::{Fault, Loss, MILLISECOND, SECOND};
 
 impl Node {
     /// Makes a copy of the disk as it is.
@@ -48,6 +49,21 @@ impl Node {
         }
     }
 
+    /// Takes in that the disk has less than was made durable, and looks as if that were all: the last of it was written
+    /// elsewhere.
+    pub(super) fn note_lost_writes(&mut self, snapshot: Option<u64>, records: usize) -> bool {
+        let Some(past) = self.snapshots.get(&snapshot.unwrap_or(0)).filter(|_| self.rotten) else {
+            return false;
+        };
+        let left = self.log.first(past + records);
+        let lacks = left.len() < self.log.durable();
+        if lacks {
+            let snapshots = self.snapshots.clone();
+            self.lose(left, snapshots);
+        }
+        lacks
+    }
+
     fn lose(&mut self, left: DiskLog, snapshots: BTreeMap<u64, usize>) {
         self.log.lose(left);
         self.promised = self.log.promised().1;
@@ -69,10 +85,16 @@ impl World {
             Loss::OldCopy => self.nodes[index].copy.is_none(),
             // One that is damaged before the first start is a matter for an operator.
             Loss::Rotten => !self.nodes[index].log.is_sound(),
+            Loss::Decayed | Loss::Misdirected => {
+                !self.nodes[index].log.is_sound() || self.nodes[index].replica.is_none()
+            }
             Loss::Wiped | Loss::WipedAndClock => false,
         };
         if impossible {
             return;
+        }
+        if matches!(how, Loss::Decayed | Loss::Misdirected) {
+            return self.break_disk_beneath(index, how, down_for);
         }
         self.crash(index, true);
         let node = &mut self.nodes[index];
@@ -100,8 +122,43 @@ impl World {
                 node.disk = copy.disk;
                 node.lose(copy.log, copy.snapshots);
             }
+            Loss::Decayed | Loss::Misdirected => {}
         }
         self.schedule(self.now + down_for, Happening::Restart { node: index });
+    }
+
+    /// A disk goes wrong, and its replica goes on, until it is started anew a little later.
+    fn break_disk_beneath(&mut self, index: usize, how: Loss, down_for: u64) {
+        let node = &mut self.nodes[index];
+        node.rotten = true;
+        if how == Loss::Misdirected {
+            self.probes.hit("write_misdirected");
+            node.disk.misdirect(self.random.fork());
+        } else {
+            self.probes.hit("disk_decayed");
+            for _ in 0..self.random.between(1, 3) {
+                if self.random.per_mille(500) {
+                    node.disk.flip(&mut self.random);
+                } else {
+                    node.disk.lose_a_sector(&mut self.random);
+                }
+            }
+        }
+        let fault = Fault::Crash { power: self.random.per_mille(500), down_for, after: 0 };
+        let within = self.random.pick(&[MILLISECOND, 20 * MILLISECOND, SECOND]);
+        let at = self.now + self.random.below(within);
+        self.schedule(at, Happening::Fault { node: index, fault });
+    }
+
+    /// A write went elsewhere, and a sync after it said that all is well: mostly the process ends before another
+    /// write follows, which would show that something is missing.
+    pub(super) fn end_after_misdirected(&mut self, index: usize) {
+        if self.random.per_mille(800) {
+            let fault = Fault::Crash { power: true, down_for: MILLISECOND, after: 0 };
+            let within = self.random.pick(&[1, MILLISECOND / 10, 2 * MILLISECOND]);
+            let at = self.now + self.random.below(within);
+            self.schedule(at, Happening::Fault { node: index, fault });
+        }
     }
 
     /// A replica that hears of a later life of its own ends, and comes back after that one.

@@ -129,7 +129,7 @@ impl World {
 
     /// A snapshot is made, unless a crash cuts it short.
     pub(super) fn make_snapshot(&mut self, index: usize, life: u64, below: u64) {
-        let faults = !self.calm && self.healed_at.is_none() && !self.options.puts_a_copy_back();
+        let faults = !self.calm && self.healed_at.is_none() && !self.options.others_must_remember();
         let crash = faults && self.random.per_mille(200);
         let empty = self.empty_state();
         let crash = crash.then(|| self.random.below(20));
@@ -160,6 +160,10 @@ impl World {
                 assert!(!self.calm, "r{index} makes a snapshot and finds that {error}");
                 self.probes.hit("snapshot_cut_short");
                 return self.disk_failed(index);
+            }
+            Err(StorageError::Damaged { .. }) if self.nodes[index].is_distrusted() => {
+                // The next start finds it, too.
+                return self.probes.hit("snapshot_of_damage");
             }
             Err(error) => panic!("r{index} makes a snapshot and finds that {error}"),
         }
