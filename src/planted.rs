@@ -84,15 +84,15 @@ pub enum PlantedBug {
     BeginAnywhere,
     /// A number that is forgotten is executed.
     ExecuteForgotten,
+    /// What is known of clients is not in a snapshot.
+    TableNotInSnapshot,
     /// The replica that was asked notes the name, and no other does.
     NoteOwnNames,
     /// A replica answers one that lost its disk before it holds durably that its earlier lives do not count.
     FenceNotSynced,
-    /// One that lost its disk takes part again before it has what others have.
-    RecoverEmpty,
     /// One whose disk is an old copy takes no heed of what others know of it.
     TrustOldCopy,
-    /// A new disk takes part at once, though the cluster may have been started with another.
+    /// A new disk takes part at once, though the cluster may have been started with another, whatever others know of that.
     TrustEmptyDisk,
     /// What is set aside of a disk that is not trusted goes piece by piece, and nothing says so meanwhile.
     DistrustNotMarked,
@@ -100,7 +100,7 @@ pub enum PlantedBug {
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 46] = [
         Self::NumberOutOfTurn,
         Self::NoUndeliveredWindow,
         Self::NoUnstableWindow,
@@ -141,9 +141,11 @@ impl PlantedBug {
         Self::AnswerAnotherAction,
         Self::BeginAnywhere,
         Self::ExecuteForgotten,
+        Self::TableNotInSnapshot,
         Self::NoteOwnNames,
         Self::FenceNotSynced,
         Self::TrustOldCopy,
+        Self::TrustEmptyDisk,
         Self::DistrustNotMarked,
     ];
 }

@@ -77,7 +77,8 @@ impl Replica {
         let of_this_life = known.promised_in >= self.me.incarnation;
         // And an operator may have said that it does not count.
         let accepted = self.own_disk.state == DiskState::Accepted;
-        if of_this_life || accepted || planted!(self, TrustOldCopy) {
+        let trusted = planted!(self, TrustOldCopy) || planted!(self, TrustEmptyDisk);
+        if of_this_life || accepted || trusted {
             return;
         }
         let lacks_promise = promised < known.view;

@@ -15,6 +15,9 @@
 //! crash MS rX                  its process ends
 //! restart MS rX                it starts, with what its disk holds
 //! leave MS rX                  it is told to stop
+//! wipe MS rX                   its process ends, and starts with an empty disk
+//! copy MS rX                   a copy is made of its disk
+//! put-back MS rX               its process ends, and starts with the copy
 //! cut MS rX rY                 nothing passes from the one to the other
 //! heal MS                      all passes again
 //! from MS                      the trace begins: at 900, where nothing is said
@@ -26,7 +29,7 @@ use std::path::{Path, PathBuf};
 
 use ftqueue::testing::{Action, Chunk, Datagram, DiskId, MessageName, PlantedBug};
 
-use crate::options::{MILLISECOND, Options};
+use crate::options::{Loss, MILLISECOND, Options};
 use crate::world::World;
 
 /// What becomes of some datagrams.
@@ -55,6 +58,9 @@ pub(crate) enum Told {
     Crash(usize),
     Restart(usize),
     Leave(usize),
+    /// Its process ends, and comes back at once with such a disk.
+    LoseDisk(usize, Loss),
+    CopyDisk(usize),
     Cut(usize, usize),
     Heal,
 }
@@ -246,6 +252,13 @@ fn play(script: &str, planted: Option<PlantedBug>) -> String {
             ["crash", at, node] => events.push((time(at), Told::Crash(replica(node)))),
             ["restart", at, node] => events.push((time(at), Told::Restart(replica(node)))),
             ["leave", at, node] => events.push((time(at), Told::Leave(replica(node)))),
+            ["wipe", at, node] => {
+                events.push((time(at), Told::LoseDisk(replica(node), Loss::Wiped)));
+            }
+            ["copy", at, node] => events.push((time(at), Told::CopyDisk(replica(node)))),
+            ["put-back", at, node] => {
+                events.push((time(at), Told::LoseDisk(replica(node), Loss::OldCopy)));
+            }
             ["cut", at, from, to] => {
                 events.push((time(at), Told::Cut(replica(from), replica(to))));
             }

@@ -159,7 +159,9 @@ impl Requests {
 
     /// All clients in the order in which they were last used: what [`Self::add`] takes.
     pub(super) fn records(&self) -> impl Iterator<Item = ClientRecord> {
-        self.clients.iter().map(|(last_used, client)| ClientRecord {
+        let missing = planted!(in self.planted, TableNotInSnapshot);
+        let clients = self.clients.iter().filter(move |_| !missing);
+        clients.map(|(last_used, client)| ClientRecord {
             name: (*client.name).into(),
             last_used: *last_used,
             forgotten_through: client.forgotten_through,
@@ -169,6 +171,9 @@ impl Requests {
 
     /// How many clients are known.
     pub(super) fn clients(&self) -> u64 {
+        if planted!(in self.planted, TableNotInSnapshot) {
+            return 0;
+        }
         self.clients.len() as u64
     }
 

@@ -65,7 +65,7 @@ impl World {
             node.promised
         );
         node.promised = promised;
-        node.rotten = false;
+        (node.rotten, node.may_lack_its_end) = (false, false);
         node.delivered = replica.delivered_through().0;
         node.base = node.log.len();
         let digest = replica.queues().digest();

@@ -52,7 +52,9 @@ impl Node {
     /// Takes in that the disk has less than was made durable, and looks as if that were all: the last of it was written
     /// elsewhere.
     pub(super) fn note_lost_writes(&mut self, snapshot: Option<u64>, records: usize) -> bool {
-        let Some(past) = self.snapshots.get(&snapshot.unwrap_or(0)).filter(|_| self.rotten) else {
+        let Some(past) =
+            self.snapshots.get(&snapshot.unwrap_or(0)).filter(|_| self.may_lack_its_end)
+        else {
             return false;
         };
         let left = self.log.first(past + records);
@@ -133,6 +135,7 @@ impl World {
         node.rotten = true;
         if how == Loss::Misdirected {
             self.probes.hit("write_misdirected");
+            node.may_lack_its_end = true;
             node.disk.misdirect(self.random.fork());
         } else {
             self.probes.hit("disk_decayed");

@@ -40,6 +40,8 @@ pub(super) struct Node {
     pub(super) copy: Option<Box<DiskCopy>>,
     /// Whether what is on its disk was changed behind its back.
     pub(super) rotten: bool,
+    /// Whether it may look sound without the last that was made durable.
+    pub(super) may_lack_its_end: bool,
     /// How many records there were when this life began.
     pub(super) base: usize,
     /// What storage is to put in the place of its log, before what it has not been given.
@@ -124,6 +126,7 @@ impl Node {
             snapshot_busy: false,
             copy: None,
             rotten: false,
+            may_lack_its_end: false,
             base: 0,
             replacement: None,
             replaced: 0,

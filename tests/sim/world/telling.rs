@@ -56,6 +56,14 @@ impl World {
                 self.story_line(format_args!("r{node}        is told to leave"));
                 self.fault(node, Fault::Leave);
             }
+            Told::LoseDisk(node, how) => {
+                self.story_line(format_args!("r{node}        has another disk: {how:?}"));
+                self.lose_disk(node, how, MILLISECOND);
+            }
+            Told::CopyDisk(node) => {
+                self.story_line(format_args!("r{node}        has its disk copied"));
+                self.nodes[node].copy_disk();
+            }
             Told::Cut(from, to) => {
                 self.story_line(format_args!("r{from} -/ r{to}"));
                 self.network.cut(Cut { from, to, since: 0, until: u64::MAX });
