@@ -22,6 +22,7 @@ mod history;
 mod proto;
 
 mod api;
+mod metrics;
 mod runtime;
 
 mod replica;
@@ -33,6 +34,7 @@ mod storage;
 
 mod codec;
 mod config;
+mod counters;
 mod entry;
 mod planted;
 mod types;

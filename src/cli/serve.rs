@@ -19,6 +19,7 @@ use super::signals::Signals;
 use super::stdin;
 use crate::api;
 use crate::config::Config;
+use crate::metrics;
 use crate::runtime;
 use crate::runtime::{Address, Backups, DRAIN_TIME, Durability, NotStarted, Start};
 use crate::storage::{self, DataDirectory, Owner, SEGMENT_LENGTH};
@@ -80,6 +81,10 @@ pub(crate) struct ServeArguments {
     /// Where gRPC is served to callers
     #[arg(long, env = "FTQUEUE_LISTEN", value_name = "HOST:PORT")]
     listen: Address,
+
+    /// Where metrics are served, over HTTP at /metrics, in the text format of OpenMetrics; nowhere by default
+    #[arg(long, env = "FTQUEUE_METRICS", value_name = "HOST:PORT")]
+    metrics: Option<Address>,
 
     /// The replica's data directory; made where it is missing
     #[arg(long, env = "FTQUEUE_DATA", value_name = "DIR")]
@@ -182,7 +187,13 @@ fn serve(arguments: ServeArguments) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::Start(format!("no runtime: {error}")))?;
     let result = tokio.block_on(async {
-        let listener = listen(&arguments.listen).await?;
+        let listeners = Listeners {
+            grpc: listen("gRPC", &arguments.listen).await?,
+            metrics: match &arguments.metrics {
+                Some(address) => Some(listen("metrics", address).await?),
+                None => None,
+            },
+        };
         let directory = DataDirectory::open(&arguments.data)?;
         let owner = Owner { cluster: arguments.cluster_name, replica: config.id };
         let (last, distrusted) = match directory.last_life(&owner) {
@@ -216,7 +227,7 @@ fn serve(arguments: ServeArguments) -> Result<(), Failure> {
             seed: seed()?,
         };
         let backups = Backups::new(&arguments.data, owner.cluster.clone(), owner.replica);
-        let ended = run_until_told(start, listener, backups, arguments.stop_with_stdin).await;
+        let ended = run_until_told(start, listeners, backups, arguments.stop_with_stdin).await;
         if let Err(Failure::Outlived(life)) = &ended {
             // The next start is after that one.
             directory.begin_life(&owner, *life, unix_milliseconds())?;
@@ -228,10 +239,16 @@ fn serve(arguments: ServeArguments) -> Result<(), Failure> {
     result
 }
 
+/// Where the process is called.
+struct Listeners {
+    grpc: TcpListener,
+    metrics: Option<TcpListener>,
+}
+
 /// Runs the replica and its API until a signal comes, and then ends both: calls first, connections after.
 async fn run_until_told(
     start: Start,
-    listener: TcpListener,
+    listeners: Listeners,
     backups: Backups,
     stop_with_stdin: bool,
 ) -> Result<(), Failure> {
@@ -244,12 +261,23 @@ async fn run_until_told(
         Err(NotStarted::Other(why)) => return Err(Failure::Start(why)),
         Err(NotStarted::Storage(error)) => return Err(error.into()),
     };
-    if let Ok(address) = listener.local_addr() {
+    if let Ok(address) = listeners.grpc.local_addr() {
         info!(grpc = %address, version = env!("CARGO_PKG_VERSION"), "serving");
     }
     let mut ring = tokio::spawn(event_loop.run());
-    let mut api =
-        tokio::spawn(api::serve(listener, handle, backups, durability, told_to_stop(stopping)));
+    if let Some(listener) = listeners.metrics {
+        if let Ok(address) = listener.local_addr() {
+            info!(metrics = %address, "serving metrics");
+        }
+        tokio::spawn(metrics::serve(listener, handle.clone(), durability));
+    }
+    let mut api = tokio::spawn(api::serve(
+        listeners.grpc,
+        handle,
+        backups,
+        durability,
+        told_to_stop(stopping),
+    ));
 
     tokio::select! {
         signal = signals.next() => info!(signal = signal, "told to stop"),
@@ -319,9 +347,9 @@ async fn told_to_stop(mut stopping: watch::Receiver<bool>) {
     stopping.wait_for(|stop| *stop).await.map(|_| ()).unwrap_or_default();
 }
 
-async fn listen(address: &Address) -> Result<TcpListener, Failure> {
+async fn listen(what: &str, address: &Address) -> Result<TcpListener, Failure> {
     let cannot =
-        |error: io::Error| Failure::Start(format!("gRPC cannot be served on {address}: {error}"));
+        |error: io::Error| Failure::Start(format!("{what} cannot be served on {address}: {error}"));
     let found = address.resolve().await.map_err(cannot)?;
     TcpListener::bind(found.as_slice()).await.map_err(cannot)
 }

@@ -35,6 +35,17 @@ impl DiskState {
         }
     }
 
+    /// Its name, for people and tools.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::New => "new",
+            Self::Sound => "sound",
+            Self::Lost => "lost",
+            Self::Accepted => "accepted",
+        }
+    }
+
     /// Appends its byte.
     pub(crate) fn encode(self, writer: &mut Writer<'_>) {
         writer.u8(match self {

@@ -73,7 +73,7 @@ impl Copying {
     }
 
     /// How much has come, in bytes.
-    fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.files.values().map(|file| file.len() as u64 + SHORTEST_SEGMENT).sum()
     }
 

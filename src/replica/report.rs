@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::Replica;
+use super::copying::Copying;
+use super::counters::Counters;
 use super::event::Readiness;
 use super::ids::replica_id;
 use super::status::Status;
@@ -36,6 +38,12 @@ pub struct Report {
     pub sequence: u64,
     /// How many calls are not answered yet.
     pub open_calls: usize,
+    /// What the own disk is good for.
+    pub disk: DiskState,
+    /// How much has come of a copy of what a member holds, in bytes; none where nothing is copied.
+    pub copied: Option<u64>,
+    /// What was counted since the start.
+    pub counters: Counters,
     /// The other replicas, in id order.
     pub peers: Vec<PeerReport>,
 }
@@ -107,6 +115,9 @@ impl Replica {
             marks: self.marks(),
             sequence: self.queues.sequence(),
             open_calls: self.calls.open(),
+            disk: self.own_disk.state,
+            copied: self.copying.as_ref().map(Copying::bytes),
+            counters: self.counters.clone(),
             peers: others.map(|id| self.peer_report(id, now)).collect(),
         }
     }

@@ -253,7 +253,8 @@ impl EventLoop {
     fn answer_query(&mut self, query: Option<Query>) {
         if let Some(Query { answer }) = query {
             // Whoever asked may be gone.
-            answer.send(self.replica.report(self.clock.now())).ok();
+            let report = self.replica.report(self.clock.now());
+            answer.send((report, self.counters.clone())).ok();
         }
     }
 

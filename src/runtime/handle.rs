@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::counters::Counters;
 use crate::queue::{Executed, Operation};
 use crate::replica::{Readiness, Refusal, Report, Unavailable};
 
@@ -19,8 +20,8 @@ pub(crate) struct Submission {
 
 /// Somebody wants to know how the replica is.
 pub(crate) struct Query {
-    /// Where the answer goes.
-    pub answer: oneshot::Sender<Report>,
+    /// Where the answer goes: what the replica says, and what the event loop counted.
+    pub answer: oneshot::Sender<(Report, Counters)>,
 }
 
 /// A running replica, as the API sees it. Cheap to clone.
@@ -46,6 +47,14 @@ impl Handle {
     /// # Errors
     /// That the replica is stopping, or too many ask.
     pub(crate) async fn report(&self) -> Result<Report, Refusal> {
+        self.report_and_counters().await.map(|(report, _)| report)
+    }
+
+    /// The same, with what the event loop counted.
+    ///
+    /// # Errors
+    /// As [`Self::report`].
+    pub(crate) async fn report_and_counters(&self) -> Result<(Report, Counters), Refusal> {
         let (answer, answered) = oneshot::channel();
         match self.queries.try_send(Query { answer }) {
             Ok(()) => answered.await.map_err(|_| shutting_down(false)),

@@ -31,7 +31,7 @@ pub(crate) use address::Address;
 pub(crate) use backups::{Backups, Pieces};
 use clock::Clock;
 use copies::CopyThread;
-use counters::Counters;
+pub(crate) use counters::Counters;
 use disk_thread::DiskThread;
 pub(crate) use durability::Durability;
 pub(crate) use event_loop::{DRAIN_TIME, EventLoop, Failure};

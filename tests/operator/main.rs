@@ -1,5 +1,5 @@
 //! What an operator has at hand, on real processes: `ftqueue status`, `ftqueue inspect`, `ftqueue backup`, `ftqueue
-//! restore`, `--durability async`, and what becomes of a replica whose disk is full.
+//! restore`, `--durability async`, metrics, and what becomes of a replica whose disk is full.
 
 mod backups;
 #[allow(dead_code, reason = "shared with the tests of load, which use more of it")]
@@ -14,6 +14,7 @@ mod inspect;
 #[allow(dead_code, reason = "shared with the tests of load, which use more of it")]
 #[path = "../survive/load.rs"]
 mod load;
+mod metrics;
 mod recover;
 mod status;
 mod tmpfs;
