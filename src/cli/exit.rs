@@ -1,4 +1,4 @@
-//! The exit codes: one table for the code, `--help` and the README.
+//! The exit codes: one table for the code and `--help`.
 
 use std::process::ExitCode;
 

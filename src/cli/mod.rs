@@ -54,8 +54,7 @@ Try it:
   ftqueue pop 1                    17
   ftqueue shell                    the same calls at a prompt
 
-Every flag but a request's name may be given as an environment variable instead: `ftqueue COMMAND \
---help` names them.
+Most flags may be given as environment variables instead: `ftqueue COMMAND --help` names them.
 
 {EXIT_CODES}"
     )
@@ -78,7 +77,7 @@ enum Command {
     /// Exit with 0 if a replica can answer calls, with 1 if not
     Health(health::HealthArguments),
 
-    /// Say how all replicas are: views, who hears whom, how far each has delivered
+    /// Say how all replicas are: views, whom they suspect, how far each has delivered
     Status(status::StatusArguments),
 
     /// Say what a replica's files hold, without changing them

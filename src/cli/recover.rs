@@ -25,6 +25,8 @@ It makes what can be read of the directory all that its replica is to hold. Answ
 disks alone are gone for good, and some that were answered may be executed again. So, before it:
   - try everything to get the disks back, of any replica;
   - keep copies of all data directories;
+  - start all replicas, with empty directories where theirs are gone, and wait until they are `recovering`: an empty \
+directory alone does not say that anything was lost;
   - stop the replica whose directory it is, and leave those running whose disks are sound: what they have is kept.
 Then run it for as few replicas as a majority needs, counting those whose disks are sound. The others recover by \
 themselves. Where the cluster never was started as a whole, so that the other replicas are `new`, empty the directory \

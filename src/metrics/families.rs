@@ -87,7 +87,7 @@ impl Scrape {
             ("durable", marks.durable),
             ("ordered", marks.ordered),
             ("highest", marks.highest),
-            ("stable", marks.stable),
+            ("held_by_members", marks.held_by_members),
             ("trimmed", marks.trimmed),
         ];
         let marks = marks.map(|(mark, through)| (mark.to_owned(), whole(through.0)));

@@ -470,10 +470,10 @@ impl Replica {
 
     /// How far the log goes and what is known of acks, for people.
     pub fn watermarks(&self) -> String {
-        let Marks { delivered, committed, durable, ordered, highest, stable, trimmed } =
+        let Marks { delivered, committed, durable, ordered, highest, held_by_members, trimmed } =
             self.marks();
         format!(
-            "highest {highest} ordered {ordered} durable {durable} committed {committed} stable {stable} \
+            "highest {highest} ordered {ordered} durable {durable} committed {committed} held by members {held_by_members} \
              delivered {delivered} trimmed {trimmed} unnumbered {}",
             self.unnumbered()
         )

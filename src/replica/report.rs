@@ -62,7 +62,7 @@ pub struct Marks {
     /// Known to be given out.
     pub highest: Seq,
     /// Durable at every member of the view.
-    pub stable: Seq,
+    pub held_by_members: Seq,
     /// Let go of in memory.
     pub trimmed: Seq,
 }
@@ -146,7 +146,7 @@ impl Replica {
             durable: self.log.durable_through(),
             ordered: self.log.ordered_through(),
             highest: self.order.highest_seq().max(self.log.ordered_through()),
-            stable: self.acks.held_by_members(),
+            held_by_members: self.acks.held_by_members(),
             trimmed: self.log.trimmed_through(),
         }
     }

@@ -32,7 +32,7 @@ impl Small {
                 match Tmpfs::mount(&directory.path().join(format!("disk{id}")), "1m") {
                     Ok(disk) => disks[id] = Some(disk),
                     Err(why) => {
-                        tell(&format!("SKIPPED: no small disk can be mounted here: {why}"));
+                        tell(&format!("NOT RUN: no small disk can be mounted here: {why}"));
                         return None;
                     }
                 }

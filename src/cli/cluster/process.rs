@@ -61,6 +61,7 @@ impl Process {
             // Meant for one replica that a person starts; here they would clash.
             .env_remove("FTQUEUE_CLUSTER_KEY_FILE")
             .env_remove("FTQUEUE_RING_LISTEN")
+            .env_remove("FTQUEUE_METRICS")
             .stdin(Stdio::piped())
             .stdout(output.try_clone()?)
             .stderr(output)
