@@ -23,6 +23,8 @@ pub(super) struct Heartbeat<'a> {
     pub(super) sent_at: u32,
     pub(super) delivered: Seq,
     pub(super) leaving: bool,
+    /// The highest view that its sender had promised.
+    pub(super) promised: ViewNumber,
     pub(super) heard: &'a [Heard],
 }
 
@@ -81,8 +83,8 @@ struct Peer {
     hears: u16,
     /// How far it says it has delivered.
     delivered: Seq,
-    /// Whether it says that it wants a view without it.
-    leaving: bool,
+    /// Whether it says that it wants a view without it: the highest view that it had promised when it did.
+    leaving: Option<ViewNumber>,
     /// The `sent_at` of its last heartbeat, and when that came.
     last_heartbeat: Option<(u32, Instant)>,
     round_trip: RoundTrip,
@@ -111,7 +113,7 @@ impl Detector {
             refusals: 0,
             hears: 0,
             delivered: Seq(0),
-            leaving: false,
+            leaving: None,
             last_heartbeat: None,
             round_trip: RoundTrip::default(),
         };
@@ -129,7 +131,7 @@ impl Detector {
         let anew = peer.incarnation != Some(header.incarnation);
         if anew {
             peer.incarnation = Some(header.incarnation);
-            (peer.hears, peer.delivered, peer.leaving) = (0, Seq(0), false);
+            (peer.hears, peer.delivered, peer.leaving) = (0, Seq(0), None);
             peer.last_heartbeat = None;
         }
         // One that was overtaken says what was: promises only rise.
@@ -169,10 +171,11 @@ impl Detector {
         let of_me =
             heartbeat.heard.iter().find(|heard| (heard.replica, heard.incarnation) == (me, life));
         let peer = &mut self.peers[from.index()];
-        let news = peer.hears != hears || peer.leaving != heartbeat.leaving;
+        let leaving = heartbeat.leaving.then_some(heartbeat.promised);
+        let news = peer.hears != hears || peer.leaving != leaving;
         peer.hears = hears;
         peer.delivered = heartbeat.delivered;
-        peer.leaving = heartbeat.leaving;
+        peer.leaving = leaving;
         peer.last_heartbeat = Some((heartbeat.sent_at, now));
         if let Some(heard) = of_me
             && self.measures_from <= now
@@ -281,7 +284,12 @@ impl Detector {
 
     /// Whether another replica said that it wants a view without it: it is about to stop, or has no room to write.
     pub(super) fn is_leaving(&self, replica: ReplicaId) -> bool {
-        self.peers[replica.index()].leaving
+        self.peers[replica.index()].leaving.is_some()
+    }
+
+    /// Whether it said so once it had promised that view.
+    pub(super) fn is_leaving_since(&self, replica: ReplicaId, view: ViewNumber) -> bool {
+        self.peers[replica.index()].leaving.is_some_and(|promised| promised >= view)
     }
 
     /// Whether datagrams to another replica come back refused.

@@ -82,7 +82,8 @@ impl Replica {
         let sender = Member { id: from, incarnation: header.incarnation };
         match chunk {
             Chunk::Heartbeat { sent_at, delivered, leaving, heard } => {
-                let heartbeat = Heartbeat { sent_at, delivered, leaving, heard: &heard };
+                let promised = header.promised;
+                let heartbeat = Heartbeat { sent_at, delivered, leaving, promised, heard: &heard };
                 self.on_heartbeat(now, from, &heartbeat);
                 self.tell_who_lacks_view(header);
             }

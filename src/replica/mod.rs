@@ -315,6 +315,7 @@ impl Replica {
     pub fn handle(&mut self, now: Instant, event: Event, effects: &mut Vec<Effect>) {
         if now.since(self.heartbeat_due) > self.config.silence / 2 {
             self.detector.stood_still(now + self.config.heartbeat_interval * 4);
+            self.sync_time.begin_anew();
         }
         match event {
             Event::Call { call, operation, deadline } => {

@@ -71,6 +71,11 @@ impl Replica {
         if self.detector.is_leaving(id) {
             return Some(Suspicion::Leaving);
         }
+        self.unheard(id, now)
+    }
+
+    /// Why the same cannot be heard, or does not hear this one.
+    fn unheard(&self, id: ReplicaId, now: Instant) -> Option<Suspicion> {
         if self.detector.is_refused(id) {
             return Some(Suspicion::Refused);
         }
@@ -92,12 +97,16 @@ impl Replica {
             return Some(Suspicion::Restarted);
         }
         let in_view_for = now.since(self.status_since);
-        match self.unreachable(id, now) {
+        // What it wanted before it promised this view is past: a disk that was new then is sound now.
+        if self.detector.is_leaving_since(id, told.view.number) {
+            return Some(Suspicion::Leaving);
+        }
+        match self.unheard(id, now) {
             // What it said last may be of before it heard this replica for the first time: at a start who was asked for a
             // promise by one replica need not have heard more of another.
             Some(Suspicion::Deaf) if in_view_for <= self.config.silence => {}
             None => {}
-            unreachable => return unreachable,
+            unheard => return unheard,
         }
         let best = self.best_set(now, told.view.set());
         let (mine, its) = (1 << self.me.id.0, 1 << id.0);

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::round_trip::RoundTrip;
 use crate::types::{Instant, Seq};
 
-/// The time from an entry's append to its being durable here, estimated as a round trip is.
+/// The time in which the first entry that is not durable becomes so, estimated as a round trip is. It may have waited for a
+/// sync that was under way before, and then for its own.
 #[derive(Debug, Default)]
 pub(super) struct SyncTime {
     /// The first entry that is not durable, and since when it is that.
@@ -25,6 +26,11 @@ impl SyncTime {
             self.taken.sample(now.since(since));
         }
         self.waiting = waiting.map(|seq| (seq, now));
+    }
+
+    /// What waits now is not measured: nobody watched all the while.
+    pub(super) fn begin_anew(&mut self) {
+        self.waiting = None;
     }
 
     /// The time after which an entry that is not durable is overdue.

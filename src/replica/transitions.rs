@@ -122,6 +122,7 @@ impl Replica {
         self.repair = Repair::default();
         self.resend.begin_view();
         self.handover = Handover::default();
+        self.sync_time.begin_anew();
         self.enter(now, status, reason);
     }
 

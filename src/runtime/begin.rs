@@ -29,6 +29,10 @@ pub(super) fn begin(
         }
     };
     match opened {
+        Ok((_, recovered)) if alone && recovered.disk == DiskState::Lost => Err(Error::Damaged {
+            path: directory.to_owned(),
+            detail: "what was on the disk was lost".to_owned(),
+        }),
         Ok((storage, recovered)) => {
             if recovered.disk == DiskState::Sound {
                 let removed = remove_set_aside(&mut Folder::new(directory));

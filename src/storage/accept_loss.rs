@@ -8,7 +8,7 @@ use super::copy::Copied;
 use super::directory::{DataDirectory, Error};
 use super::disk::Disk;
 use super::log::{Append, SEGMENT_LENGTH, Storage};
-use super::lost::{name_before, remove_set_aside};
+use super::lost::{is_of_log, name_before, remove_set_aside};
 use super::scan::scan;
 use crate::codec::Malformed;
 use crate::entry::{DiskState, Record, Replay, Salvage};
@@ -38,16 +38,18 @@ pub(crate) fn accept_loss<S: Salvage>(
     owner: u64,
 ) -> Result<Accepted<S>, Error> {
     let open = || Storage::open(directory.folder(), owner, SEGMENT_LENGTH, &mut |_: Record| {});
-    match open() {
-        Ok((_, recovered)) if recovered.disk == DiskState::Lost => {}
+    let damaged = match open() {
+        Ok((_, recovered)) if recovered.disk == DiskState::Lost => false,
         Ok((_, recovered)) => return Ok(Accepted::NotLost(recovered.disk)),
-        Err(Error::Damaged { .. }) => {
-            drop(Storage::begin_lost(directory.folder(), owner, SEGMENT_LENGTH)?);
-        }
+        Err(Error::Damaged { .. }) => true,
         Err(error) => return Err(error),
+    };
+    // Before anything of it is touched.
+    let set_aside = salvage::<S>(&files(directory, name_before)?, owner)?;
+    let learnt = salvage::<S>(&files(directory, |name| is_of_log(name).then_some(name))?, owner)?;
+    if damaged {
+        drop(Storage::begin_lost(directory.folder(), owner, SEGMENT_LENGTH)?);
     }
-    let set_aside = salvage::<S>(&set_aside(directory)?, owner)?;
-    let learnt = salvage::<S>(&directory.folder(), owner)?;
     let further = set_aside.end() > learnt.end();
     let (mut best, other) = if further { (set_aside, learnt) } else { (learnt, set_aside) };
     best.promise_as(&other);
@@ -71,15 +73,18 @@ pub(crate) fn accept_loss<S: Salvage>(
     Ok(Accepted::Sound { state: best, end })
 }
 
-/// What was set aside, by the names that it had.
-fn set_aside(directory: &DataDirectory) -> Result<Copied, Error> {
+/// What can be read of some files, by the names that they have in a log.
+fn files(
+    directory: &DataDirectory,
+    name_in_log: impl Fn(&str) -> Option<&str>,
+) -> Result<Copied, Error> {
     let folder = directory.folder();
     let failed = |path| move |source| Error::Failed { doing: "reading", path, source };
     let mut files = BTreeMap::new();
     for name in folder.list().map_err(failed(folder.path("")))? {
-        if let Some(before) = name_before(&name) {
-            let bytes = folder.read(&name).map_err(failed(folder.path(&name)))?;
-            files.insert(before.to_owned(), bytes);
+        if let Some(in_log) = name_in_log(&name) {
+            let bytes = folder.read_what_can_be(&name).map_err(failed(folder.path(&name)))?;
+            files.insert(in_log.to_owned(), bytes);
         }
     }
     Ok(Copied(files))

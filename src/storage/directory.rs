@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::disk::Folder;
+use super::disk::{Folder, is_unreadable, patiently};
 
 /// The file that says that a directory is being restored. It is none of a replica's before that has ended.
 pub(super) const UNFINISHED_RESTORE: &str = "restore-unfinished";
@@ -59,10 +59,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// Reading a file failed: it is damaged where the disk says that what it held cannot be read any more (EIO), which trying
-    /// again does not mend.
+    /// Reading a file failed: it is damaged where the disk says that what it held cannot be read any more.
     pub(super) fn of_reading(path: PathBuf, source: io::Error) -> Self {
-        if source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) {
+        if is_unreadable(&source) {
             return Self::Damaged { path, detail: source.to_string() };
         }
         Self::Failed { doing: "reading", path, source }
@@ -115,7 +114,7 @@ impl DataDirectory {
             let detail = format!("it has {length} bytes, more than the {limit} that it may have");
             return Err(Error::Damaged { path, detail });
         }
-        fs::read(&path).map(Some).map_err(failed)
+        patiently(|| fs::read(&path)).map(Some).map_err(failed)
     }
 
     /// Replaces a file so that after a power cut it holds the old or the new contents, and after the return the new.

@@ -18,7 +18,7 @@ pub const DISTRUSTED: &str = "not-to-be-trusted";
 const SET_ASIDE: &str = "lost-";
 
 /// Whether a file is a part of what a replica's storage holds.
-fn is_of_log(name: &str) -> bool {
+pub(super) fn is_of_log(name: &str) -> bool {
     segment_of(name).is_some() || is_snapshots(name) || name == AHEAD
 }
 
@@ -88,5 +88,6 @@ pub(crate) fn remove_set_aside(disk: &mut impl Disk) -> io::Result<()> {
     for name in disk.list()?.iter().filter(|name| name.starts_with(SET_ASIDE)) {
         disk.remove(name)?;
     }
-    Ok(())
+    // What comes back would be kept at the next loss, in the place of what there is then.
+    disk.sync_names()
 }

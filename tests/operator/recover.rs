@@ -85,6 +85,27 @@ async fn one_that_is_alone_goes_on_with_what_can_be_read() {
     assert!(sequence > accepted.object()["sequence"].as_u64().unwrap(), "{sequence}");
 }
 
+/// What cannot be read at all is no reason not to go on without it, where an operator says so.
+#[tokio::test]
+async fn one_that_is_alone_goes_on_without_what_cannot_be_read() {
+    let mut cluster = Cluster::start(1).await;
+    assert_eq!(call(&cluster, 0, &["create", "7"]).0, 0);
+    cluster.replicas[0].kill().await;
+    let data = cluster.replicas[0].data.clone();
+    let log = data.join(format!("log-{:020}", 1));
+    fs::remove_file(&log).unwrap();
+    std::os::unix::fs::symlink("/proc/self/mem", &log).unwrap();
+    for _ in 0..2 {
+        cluster.replicas[0].start();
+        assert_eq!(cluster.replicas[0].exit_code().await, Some(DAMAGED));
+    }
+    let accepted = recover(&data);
+    assert_eq!((accepted.exit, accepted.object()["sequence"].clone()), (0, json!(0)));
+    cluster.replicas[0].start();
+    cluster.replicas[0].until(ServingStatus::Serving).await;
+    assert_eq!(call(&cluster, 0, &["id", "7"]).1["result"], json!({ "queue_id": -1 }));
+}
+
 /// Acks that run ahead of the disk are no reason to distrust one that has no entry yet.
 #[tokio::test]
 async fn a_first_start_in_pieces_with_async_durability() {

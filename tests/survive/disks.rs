@@ -99,6 +99,28 @@ async fn bytes_are_others_in_a_file_of_each_kind() {
     load.end(&cluster).await;
 }
 
+/// A disk that says of a file's bytes that they cannot be read (EIO), as this one does of the process's first.
+#[tokio::test]
+async fn a_file_of_each_kind_cannot_be_read() {
+    let mut cluster = Cluster::start_with(SIZE, &SETTINGS).await;
+    let mut load = Load::start(&cluster).await;
+    for (lost, kind) in ["incarnation", "log-", "snapshot-"].into_iter().enumerate() {
+        has_snapshot(&cluster.replicas[lost]).await;
+        cluster.replicas[lost].kill().await;
+        let data = cluster.replicas[lost].data.clone();
+        let file = files(&data).into_iter().find(|file| is_kind(file, kind)).unwrap();
+        fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink("/proc/self/mem", &file).unwrap();
+        let before = count(&cluster.replicas[lost], RECOVERED);
+        cluster.replicas[lost].start_with(&SETTINGS);
+        load.goes_on(&cluster.all()).await;
+        let log = cluster.replicas[lost].log();
+        assert!(count(&cluster.replicas[lost], RECOVERED) > before, "r{lost} did not recover");
+        assert!(log.contains("Input/output error (os error 5)"), "of {kind}");
+    }
+    load.end(&cluster).await;
+}
+
 /// A copy from before the present view lacks a promise; one of the same view lacks what was acked in it.
 #[tokio::test]
 async fn an_old_copy_is_put_back() {
