@@ -94,13 +94,15 @@ pub enum PlantedBug {
     TrustOldCopy,
     /// A new disk takes part at once, though the cluster may have been started with another, whatever others know of that.
     TrustEmptyDisk,
+    /// A log that is written anew lacks what was not delivered.
+    RewriteDeliveredOnly,
     /// What is set aside of a disk that is not trusted goes piece by piece, and nothing says so meanwhile.
     DistrustNotMarked,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 47] = [
         Self::NumberOutOfTurn,
         Self::NoUndeliveredWindow,
         Self::NoUnstableWindow,
@@ -146,6 +148,7 @@ impl PlantedBug {
         Self::FenceNotSynced,
         Self::TrustOldCopy,
         Self::TrustEmptyDisk,
+        Self::RewriteDeliveredOnly,
         Self::DistrustNotMarked,
     ];
 }

@@ -37,13 +37,15 @@ impl<F: FnMut(Record)> Replay for F {
     }
 }
 
-/// What the records of a log, as far as it was delivered, come to, to be put in the place of a log.
+/// What the records of a log come to, to be put in the place of a log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Replacement {
     /// The highest promise.
     pub promised: ViewNumber,
-    /// The last entry's number: all are delivered.
+    /// The last delivered entry's number.
     pub delivered: Seq,
+    /// The last entry's number; those that are not delivered are among the parts.
+    pub last: Seq,
     /// What the disk is good for.
     pub disk: DiskState,
     /// Where the views of the entries begin, numbers and views rising: the last ones.

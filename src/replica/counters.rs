@@ -88,6 +88,8 @@ counters! {
         disks_lost,
         /// See `disks_lost`.
         disks_recovered,
+        /// Logs written anew, because they could not be read back.
+        logs_rewritten,
         /// What was told of views and logs that nobody tells who keeps the rules.
         impossible_views,
         /// Calls refused because too many wait.

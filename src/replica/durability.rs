@@ -77,6 +77,12 @@ impl Replica {
         effects.push(Effect::Replace(replacement));
     }
 
+    /// All that was written is written anew by the next write.
+    pub(super) fn note_rewritten(&mut self) {
+        self.writes.last += 1;
+        self.writes.delivered = self.delivered_through;
+    }
+
     /// The first `writes` records are durable: only now may what stands on them be said.
     pub(super) fn on_synced(&mut self, now: Instant, writes: u64, effects: &mut Vec<Effect>) {
         assert!(writes <= self.writes.last, "only what was written can be synced");

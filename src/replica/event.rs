@@ -37,6 +37,8 @@ pub enum Event {
     /// Storage has no room for what was to be written and tries again (true), or has room again (false). Nothing that
     /// was to be written is lost.
     StorageFull(bool),
+    /// Storage cannot read back what it was given, and what is in its log is not to be relied on.
+    LogUnreadable,
     /// What [`Effect::Lend`] asked for was read.
     Lent {
         /// For whom.
@@ -68,6 +70,8 @@ pub enum Effect {
     Write(Record),
     /// Put this in the place of the log in storage, after all earlier writes; it counts as one.
     Replace(Arc<Replacement>),
+    /// The same with all that was written so far: what was durable is that until this is.
+    Rewrite(Arc<Replacement>),
     /// Read at most so many pieces of at most `length` bytes from storage; answer with [`Event::Lent`], or not at all.
     Lend {
         /// For whom.

@@ -47,6 +47,7 @@ mod log;
 
 mod commit;
 mod durability;
+mod rewrite;
 
 mod deliver;
 
@@ -94,6 +95,7 @@ mod outbox;
 
 mod backoff;
 mod boundaries;
+mod contents;
 mod counters;
 mod ids;
 mod last_names;
@@ -327,6 +329,7 @@ impl Replica {
                 self.storage_full = full;
                 self.assess_readiness(now);
             }
+            Event::LogUnreadable => self.rewrite_log(effects),
             Event::Lent { to, pieces } => self.on_lent(to, pieces),
             Event::CopyUnreadable => self.give_copy_up(),
             Event::Refused(replica) => self.view_attention |= self.detector.on_refused(replica),

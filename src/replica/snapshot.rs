@@ -13,23 +13,24 @@ use std::io;
 
 use super::Replica;
 use super::boundaries::Boundaries;
+use super::contents::Contents;
 use super::last_names::LastNames;
 use super::lives::Lives;
 use super::log::Log;
-use crate::codec::{Malformed, Reader, Writer};
+use crate::codec::{Malformed, Reader};
 use crate::entry::{
     Body, DiskState, Entry, Fold, MAX_PART, MAX_PAYLOAD, Record, Replacement, Replay, Salvage,
-    decode_disks, decode_entry, decode_view_number, encode_disks, encode_entry, encode_view_number,
+    decode_disks, decode_entry, decode_view_number,
 };
 use crate::planted::PlantedBug;
 use crate::queue::{self, Limits, MAX_STATE_PART, Queues};
 use crate::types::{Boundary, DiskId, Seq, ViewNumber};
 use crate::wire::MAX_NUMBER;
 
-const HEAD: u8 = 1;
-const VIEWS: u8 = 2;
-const ENTRY: u8 = 3;
-const STATE: u8 = 4;
+pub(super) const HEAD: u8 = 1;
+pub(super) const VIEWS: u8 = 2;
+pub(super) const ENTRY: u8 = 3;
+pub(super) const STATE: u8 = 4;
 
 const _: () = assert!(MAX_STATE_PART < MAX_PART && MAX_PAYLOAD + 1_024 <= MAX_PART);
 
@@ -153,20 +154,22 @@ impl Snapshot {
         }
     }
 
-    /// The same, to be put in the place of a log. All of it was delivered.
+    /// The same, to be put in the place of a log.
     pub(crate) fn to_replacement(&self) -> Replacement {
-        let mut parts = Vec::new();
-        let mut each = |part: &[u8]| {
-            parts.push(part.to_vec());
-            Ok(())
-        };
-        self.encode(&mut each).expect("nothing fails here");
-        Replacement {
+        self.contents().to_replacement()
+    }
+
+    fn contents(&self) -> Contents<'_> {
+        Contents {
             promised: self.promised,
-            delivered: self.delivered_through,
+            delivered_through: self.delivered_through,
+            delivered_names: &self.delivered_names,
+            lives: &self.lives,
             disk: self.disk,
-            boundaries: self.boundaries.last(usize::MAX),
-            parts,
+            first_disks: &self.first_disks,
+            boundaries: &self.boundaries,
+            undelivered: self.undelivered.iter().collect(),
+            queues: &self.queues,
         }
     }
 
@@ -300,35 +303,7 @@ impl Salvage for Snapshot {
 
 impl Fold for Snapshot {
     fn encode(&self, each: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        let mut part = vec![HEAD];
-        let mut writer = Writer::new(&mut part);
-        encode_view_number(self.promised, &mut writer);
-        writer.varint(self.delivered_through.0);
-        self.delivered_names.encode(&mut writer);
-        self.lives.encode(&mut writer);
-        self.disk.encode(&mut writer);
-        encode_disks(&self.first_disks, &mut writer);
-        each(&part)?;
-        part = vec![VIEWS];
-        let mut writer = Writer::new(&mut part);
-        let boundaries = self.boundaries.last(usize::MAX);
-        writer.count(boundaries.len());
-        for Boundary { view, first } in boundaries {
-            encode_view_number(view, &mut writer);
-            writer.varint(first.0);
-        }
-        each(&part)?;
-        for entry in &self.undelivered {
-            part = vec![ENTRY];
-            encode_entry(entry, &mut part);
-            each(&part)?;
-        }
-        self.queues.encode(&mut |state| {
-            part.clear();
-            part.push(STATE);
-            part.extend_from_slice(state);
-            each(&part)
-        })
+        self.contents().encode(each)
     }
 }
 

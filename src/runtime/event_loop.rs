@@ -48,6 +48,8 @@ pub(crate) struct EventLoop {
     /// How many writes are known to be durable, and whether storage is known to be full.
     pub(super) durable: u64,
     pub(super) full: bool,
+    /// How often the replica was told that its log cannot be read back.
+    pub(super) unreadable: u64,
     /// What is to be written, in order.
     pub(super) records: Vec<Record>,
     pub(super) submissions: mpsc::Receiver<Submission>,
@@ -226,6 +228,10 @@ impl EventLoop {
             let synced = Event::Synced { writes: progress.writes };
             self.replica.handle(now, synced, &mut self.effects);
         }
+        if progress.unreadable > self.unreadable {
+            self.unreadable = progress.unreadable;
+            self.replica.handle(now, Event::LogUnreadable, &mut self.effects);
+        }
         if progress.full != self.full {
             self.full = progress.full;
             self.replica.handle(now, Event::StorageFull(self.full), &mut self.effects);
@@ -310,14 +316,14 @@ impl EventLoop {
     /// Carries out the effects in their order.
     fn carry_out(&mut self) {
         let mut effects = std::mem::take(&mut self.effects);
-        let (writes, others): (Vec<_>, Vec<_>) = effects
-            .drain(..)
-            .partition(|effect| matches!(effect, Effect::Write(_) | Effect::Replace(_)));
+        let (writes, others): (Vec<_>, Vec<_>) = effects.drain(..).partition(|effect| {
+            matches!(effect, Effect::Write(_) | Effect::Replace(_) | Effect::Rewrite(_))
+        });
         for effect in writes {
             self.counters.writes += 1;
             match effect {
                 Effect::Write(record) => self.records.push(record),
-                Effect::Replace(replacement) => {
+                Effect::Replace(replacement) | Effect::Rewrite(replacement) => {
                     self.disk.write(std::mem::take(&mut self.records));
                     self.disk.replace(replacement);
                 }
@@ -331,7 +337,9 @@ impl EventLoop {
         for effect in others {
             match effect {
                 Effect::Send { to, datagram } => self.send(to, &datagram),
-                Effect::Write(_) | Effect::Replace(_) => unreachable!("taken out before"),
+                Effect::Write(_) | Effect::Replace(_) | Effect::Rewrite(_) => {
+                    unreachable!("taken out before")
+                }
                 Effect::Lend { to, at, pieces, length } => {
                     // Who is not served asks again.
                     self.copies.give(Job::Lend { to, at, pieces, length });

@@ -13,13 +13,15 @@ pub(super) struct Log {
     snapshots: SnapshotThread,
     /// Before which segment the last snapshot was wanted.
     wanted: u64,
+    /// Whether a snapshot met what cannot be read, and nobody was told yet.
+    unreadable: bool,
     /// Whether the disk is recovered once what was written is durable.
     recovers: bool,
 }
 
 impl Log {
     pub(super) fn new(storage: Storage<Folder>, snapshots: SnapshotThread) -> Self {
-        Self { storage, snapshots, wanted: 0, recovers: false }
+        Self { storage, snapshots, wanted: 0, unreadable: false, recovers: false }
     }
 
     /// Lets a snapshot be made where it is time.
@@ -29,9 +31,9 @@ impl Log {
                 self.storage.snapshot_made(segment, bytes);
             }
             Some(Ok(Made::Full)) | None => {}
-            // What is damaged is past, and not needed until the next start.
             Some(Err(damage @ Error::Damaged { .. })) => {
-                error!("no snapshot can be made, and the next start finds a lost disk: {damage}");
+                error!(%damage, "no snapshot can be made of what is on the disk");
+                self.unreadable = true;
                 return Ok(());
             }
             Some(Err(failure)) => return Err(failure.to_string()),
@@ -65,6 +67,10 @@ impl Store for Log {
             remove_set_aside(self.storage.disk_mut()).map_err(|error| error.to_string())?;
         }
         self.watch_snapshots()
+    }
+
+    fn cannot_be_read_back(&mut self) -> bool {
+        std::mem::take(&mut self.unreadable)
     }
 
     fn replace(&mut self, replacement: &Replacement) -> Result<(), NotWritten> {

@@ -160,6 +160,7 @@ pub(crate) async fn start(
         copies,
         durable: 0,
         full: false,
+        unreadable: 0,
         records: Vec::new(),
         queries,
         replica,

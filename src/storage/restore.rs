@@ -75,6 +75,7 @@ mod tests {
         Replacement {
             promised: view,
             delivered: Seq(1),
+            last: Seq(1),
             disk: DiskState::Sound,
             boundaries: vec![Boundary { view, first: Seq(1) }],
             parts: vec![b"one".to_vec(), b"two".to_vec()],

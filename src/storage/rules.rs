@@ -35,12 +35,12 @@ impl Rules {
         self.disk.encode(writer);
     }
 
-    /// Those of a log that ends where it was delivered.
+    /// Those of the log for which it stands.
     pub(super) fn of(replacement: &Replacement) -> Self {
-        let Replacement { promised, delivered, disk, boundaries, .. } = replacement;
+        let Replacement { promised, delivered, last, disk, boundaries, .. } = replacement;
         let promised = Some(*promised).filter(|view| *view != ViewNumber::NONE);
         Self {
-            last: *delivered,
+            last: *last,
             views: boundaries.clone(),
             promised,
             delivered: *delivered,

@@ -17,7 +17,7 @@ const NEVER: [&str; 5] = [
 ];
 
 /// What happens to a whole run now and then.
-const OF_WORLDS: [&str; 28] = [
+const OF_WORLDS: [&str; 29] = [
     "asked_again_elsewhere",
     "asked_again_while_under_way",
     "broken_for_good",
@@ -35,6 +35,7 @@ const OF_WORLDS: [&str; 28] = [
     "entries_dropped_by_record",
     "left_in_order",
     "log_replaced",
+    "log_rewritten",
     "outlived",
     "replica_paused",
     "snapshot_cut_short",

@@ -2,6 +2,7 @@
 //! replicas come back by themselves, and nothing is lost.
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -119,6 +120,55 @@ async fn a_file_of_each_kind_cannot_be_read() {
         assert!(log.contains("Input/output error (os error 5)"), "of {kind}");
     }
     load.end(&cluster).await;
+}
+
+/// Changes a bit of the last segment that is not written to any more.
+fn change_last_whole_segment(data: &Path) {
+    let segments: Vec<_> = files(data).into_iter().filter(|file| is_kind(file, "log-")).collect();
+    let [.., whole, _] = &segments[..] else {
+        return;
+    };
+    // A snapshot may just have taken its place.
+    let Ok(file) = fs::File::options().read(true).write(true).open(whole) else {
+        return;
+    };
+    let place = file.metadata().unwrap().len() / 2;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, place).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], place).unwrap();
+}
+
+/// Whoever meets damage in its own log while it runs writes all of it anew, and has lost nothing.
+#[tokio::test]
+async fn what_cannot_be_read_back_is_written_anew() {
+    for size in [1, SIZE] {
+        let mut cluster = Cluster::start_with(size, &SETTINGS).await;
+        let mut load = Load::start(&cluster).await;
+        for round in 0..rounds() {
+            let hit = round % size;
+            let data = cluster.replicas[hit].data.clone();
+            let anew = |replica: &Replica| count(replica, "writing the log anew");
+            let before = anew(&cluster.replicas[hit]);
+            let mut changed = Instant::now() - LIMIT;
+            wait_for("a log written anew", || {
+                let written = anew(&cluster.replicas[hit]) > before;
+                // A snapshot may have been past that place.
+                if !written && changed.elapsed() > Duration::from_secs(1) {
+                    change_last_whole_segment(&data);
+                    changed = Instant::now();
+                }
+                written
+            })
+            .await;
+            load.goes_on(&cluster.all()).await;
+            let recovered = count(&cluster.replicas[hit], RECOVERED);
+            cluster.replicas[hit].kill().await;
+            cluster.replicas[hit].start_with(&SETTINGS);
+            load.goes_on(&cluster.all()).await;
+            assert_eq!(count(&cluster.replicas[hit], RECOVERED), recovered, "r{hit} lost its disk");
+        }
+        load.end(&cluster).await;
+    }
 }
 
 /// A copy from before the present view lacks a promise; one of the same view lacks what was acked in it.

@@ -40,6 +40,9 @@ pub(super) trait Store: Send + 'static {
     /// As [`Self::append`].
     fn replace(&mut self, replacement: &Replacement) -> Result<(), NotWritten>;
 
+    /// Whether it was found, since this was asked last, that what was written cannot be read back.
+    fn cannot_be_read_back(&mut self) -> bool;
+
     /// Notes durably whether acks run ahead of the disk from now on: what a crash leaves then is not to be trusted.
     ///
     /// # Errors
@@ -63,6 +66,8 @@ pub(super) struct Progress {
     pub writes: u64,
     /// Whether there is no room for those after them.
     pub full: bool,
+    /// How often it was found that what was written cannot be read back.
+    pub unreadable: u64,
     /// Why the thread has ended before it was told to, for people.
     pub failure: Option<String>,
 }
@@ -265,8 +270,10 @@ impl<S: Store> Writer<S> {
             info!("storage has room again");
         }
         let writes = self.written;
+        let unreadable = u64::from(self.store.cannot_be_read_back());
         self.report.send_modify(|progress| {
             progress.writes = writes;
+            progress.unreadable += unreadable;
             progress.full = false;
         });
         Ok(())

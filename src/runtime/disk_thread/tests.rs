@@ -14,6 +14,7 @@ struct State {
     full: bool,
     fails_to_write: bool,
     fails_to_sync: bool,
+    unreadable: bool,
     /// Syncs wait as long as someone holds this.
     gate: Arc<Mutex<()>>,
 }
@@ -68,6 +69,10 @@ impl Store for TestStore {
         }
         state.done.push("replace".to_owned());
         Ok(())
+    }
+
+    fn cannot_be_read_back(&mut self) -> bool {
+        std::mem::take(&mut self.state().unreadable)
     }
 
     fn mark_async(&mut self, runs_ahead: bool) -> Result<(), String> {
@@ -221,6 +226,7 @@ async fn a_replacement_stands_for_what_waited_before_it() {
     disk.replace(Arc::new(Replacement {
         promised,
         delivered,
+        last: delivered,
         disk: DiskState::Sound,
         boundaries,
         parts,

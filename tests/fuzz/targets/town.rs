@@ -241,7 +241,7 @@ fn carry_out(
     for effect in effects.drain(..) {
         match effect {
             Effect::Send { to, datagram } => sent.push((to, datagram)),
-            Effect::Write(_) | Effect::Replace(_) => {
+            Effect::Write(_) | Effect::Replace(_) | Effect::Rewrite(_) => {
                 node.writes += 1;
                 synced = Some(Event::Synced { writes: node.writes });
             }

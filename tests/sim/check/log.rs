@@ -31,10 +31,17 @@ pub(crate) struct DiskLog {
 impl DiskLog {
     /// What others delivered takes the place of the log: these entries.
     pub(crate) fn replace(&mut self, replacement: Arc<Replacement>, entries: Rc<[Entry]>) {
-        assert_eq!(replacement.delivered.0, entries.len() as u64, "others delivered all of it");
+        assert_eq!(replacement.last.0, entries.len() as u64, "these are its entries");
         let count = self.records.len() + 1;
         self.entries = entries.iter().map(|entry| (entry.clone(), count)).collect();
         self.promises.push((replacement.promised, count));
+        self.records.push(Written::Replacement(replacement, entries));
+    }
+
+    /// All that was written takes its own place: what was durable is that before this is.
+    pub(crate) fn rewrite(&mut self, replacement: Arc<Replacement>) {
+        assert_eq!(replacement.last.0, self.last(), "all of it is written anew");
+        let entries = self.entries.iter().map(|(entry, _)| entry.clone()).collect();
         self.records.push(Written::Replacement(replacement, entries));
     }
 

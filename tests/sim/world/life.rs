@@ -179,6 +179,11 @@ impl World {
                         node.snapshot = storage.segment();
                         // What was wanted of the log before is not made any more.
                         node.snapshot_busy = false;
+                        if node.snapshot > segment {
+                            // Nothing of what was there before is there any more.
+                            (node.rotten, node.may_lack_its_end) = (false, false);
+                            node.disk.aim_well();
+                        }
                         node.snapshots.insert(node.snapshot, past);
                     }
                 })
@@ -251,6 +256,16 @@ impl World {
         node.replaced = node.log.len();
         node.replacement = Some(replacement);
         self.probes.hit("log_replaced");
+    }
+
+    /// A replica has all that its log holds put in the log's place.
+    pub(super) fn rewritten(&mut self, index: usize, replacement: Arc<Replacement>) {
+        let node = &mut self.nodes[index];
+        node.log.rewrite(Arc::clone(&replacement));
+        node.unwritten.clear();
+        node.replaced = node.log.len();
+        node.replacement = Some(replacement);
+        self.probes.hit("log_rewritten");
     }
 
     /// A replica has a record written.

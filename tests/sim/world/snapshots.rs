@@ -3,7 +3,8 @@
 use std::io;
 
 use ftqueue::testing::{
-    Fold, Made, Malformed, Record, Recovery, Replay, Replica, Snapshot, StorageError, make_snapshot,
+    Event, Fold, Made, Malformed, Record, Recovery, Replay, Replica, Snapshot, StorageError,
+    make_snapshot,
 };
 
 use super::node::Node;
@@ -162,8 +163,9 @@ impl World {
                 return self.disk_failed(index);
             }
             Err(StorageError::Damaged { .. }) if self.nodes[index].is_distrusted() => {
-                // The next start finds it, too.
-                return self.probes.hit("snapshot_of_damage");
+                self.probes.hit("snapshot_of_damage");
+                self.nodes[index].inbox.push(Event::LogUnreadable);
+                return self.wake_soon(index);
             }
             Err(error) => panic!("r{index} makes a snapshot and finds that {error}"),
         }

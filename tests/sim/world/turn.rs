@@ -188,6 +188,7 @@ impl World {
                 self.written(index, record);
             }
             Effect::Replace(replacement) => self.replaced(index, replacement),
+            Effect::Rewrite(replacement) => self.rewritten(index, replacement),
             Effect::Lend { to, at, pieces, length } => {
                 self.lend(index, to, at, pieces as usize * length, length);
             }
