@@ -139,6 +139,6 @@ fn seeds() {
     assert_eq!(total.reached.forbidden(), [""; 0], "what never is to happen");
     if runs >= ENOUGH {
         assert_eq!(total.reached.missed(), [""; 0], "no seed took these paths");
-        assert!(total.executed as u64 > runs * 1_500, "{} operations", total.executed);
+        assert!(total.executed as u64 > runs * 1_300, "{} operations", total.executed);
     }
 }

@@ -12,6 +12,9 @@ pub(crate) const SECOND: u64 = 1_000 * MILLISECOND;
 /// Nothing is asked before this time: a view has formed.
 pub(crate) const CALLS_FROM: u64 = 300 * MILLISECOND;
 
+/// Within this time after it all faults are drawn.
+const FAULTS_WITHIN: u64 = 3 * SECOND;
+
 /// The faults of the link from one replica to another. Probabilities in thousandths.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LinkFaults {
@@ -195,7 +198,7 @@ impl Options {
         let drift = (0..replicas).map(|_| random.below(2_001) as i64 - 1_000).collect();
         let least = random.pick(&[10 * MICROSECOND, 50 * MICROSECOND, 500 * MICROSECOND]);
         let clients = random.pick(&[1, 4, 16, 64, 128]);
-        Self {
+        let drawn = Self {
             seed,
             replicas,
             clients,
@@ -237,11 +240,33 @@ impl Options {
             } else {
                 Limits::DEFAULT
             },
-        }
+        };
+        drawn.with_faults_under_load()
     }
-}
 
-impl Options {
+    /// The same with all faults before the load ends: what breaks later breaks nothing, and many callers are done soon.
+    fn with_faults_under_load(mut self) -> Self {
+        let lasts = match self.clients * self.pipeline {
+            ..=32 => FAULTS_WITHIN,
+            33..=64 => 2 * SECOND,
+            65..=256 => SECOND,
+            _ => 400 * MILLISECOND,
+        };
+        let sooner = |at: u64| match at.checked_sub(CALLS_FROM) {
+            Some(after) => CALLS_FROM + after * lasts / FAULTS_WITHIN,
+            None => at,
+        };
+        for (at, ..) in &mut self.faults {
+            *at = sooner(*at);
+        }
+        for cut in &mut self.cuts {
+            let lasts = cut.until - cut.since;
+            cut.since = sooner(cut.since);
+            cut.until = cut.since + lasts;
+        }
+        self
+    }
+
     /// Whether nothing happens but what the ring makes good by itself: no view may change then.
     pub(crate) fn is_calm(&self) -> bool {
         let mild = |link: &LinkFaults| link.loss <= 50 && link.burst == 0 && link.clog == 0;
