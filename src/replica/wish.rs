@@ -160,14 +160,20 @@ impl Replica {
 
     /// A fully connected set that is larger than the view and has this replica: without it, replicas that one member
     /// does not hear could stay outside for good.
+    ///
+    /// Those in it that want no view with them come later, or never. They count all the same where the others are as many
+    /// as the view: one of them may have lost its disk, and need just those others as members to say what was on it.
     pub(super) fn larger_set(&self, now: Instant) -> Option<u16> {
         let view = self.status.view()?;
         let best = self.best_set(now, u16::MAX);
-        let outside = (0..self.config.replicas).map(replica_id);
-        let mut outside = outside.filter(|id| best & bit(*id) & !view.set() != 0);
-        let larger = best.count_ones() as usize > view.members.len() && best & bit(self.me.id) != 0;
-        let fit = |id: ReplicaId| self.is_welcome(id, now) && !self.detector.is_leaving(id);
-        (larger && outside.all(fit)).then_some(best)
+        let ids = || (0..self.config.replicas).map(replica_id);
+        let staying = |id: &ReplicaId| best & bit(*id) != 0 && !self.detector.is_leaving(*id);
+        let members = view.members.len();
+        let larger = best.count_ones() as usize > members && best & bit(self.me.id) != 0;
+        let enough = ids().filter(staying).count() >= members;
+        let outside = || ids().filter(staying).filter(|id| bit(*id) & !view.set() != 0);
+        let joins = outside().next().is_some() && outside().all(|id| self.is_welcome(id, now));
+        (larger && enough && joins).then_some(best)
     }
 
     /// The largest fully connected set out of `among` that holds a majority.
