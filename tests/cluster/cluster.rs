@@ -1,10 +1,10 @@
 //! Starts replicas as processes of their own and ends them.
 
-use std::collections::HashSet;
 use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
@@ -311,16 +311,22 @@ fn bare_command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Ports that are free for TCP and UDP on the loopback, and that no other test is given.
+/// Ports that are free for TCP and UDP on the loopback, that no other test is given, and that no program gets that asks for
+/// any: a replica that is down has to find its ports again.
 pub(crate) fn free_ports(count: usize) -> Vec<u16> {
-    static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
-    let mut given = GIVEN.lock().unwrap();
-    let given = given.get_or_insert_default();
+    /// Below those that the system gives to whoever asks for any.
+    const RANGE: Range<u16> = 10_000..32_000;
+    static NEXT: Mutex<Option<u16>> = Mutex::new(None);
+    let mut next = NEXT.lock().unwrap();
+    let span = u32::from(RANGE.end - RANGE.start);
+    let own = u16::try_from(std::process::id() % span).unwrap();
+    let next = next.get_or_insert(RANGE.start + own);
     let mut ports = Vec::new();
     while ports.len() < count {
-        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = tcp.local_addr().unwrap().port();
-        if UdpSocket::bind(("127.0.0.1", port)).is_ok() && given.insert(port) {
+        let port = *next;
+        *next = if port + 1 < RANGE.end { port + 1 } else { RANGE.start };
+        let tcp = TcpListener::bind(("127.0.0.1", port));
+        if tcp.is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok() {
             ports.push(port);
         }
     }
