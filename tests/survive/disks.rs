@@ -25,6 +25,21 @@ fn is_kind(file: &Path, kind: &str) -> bool {
     file.file_name().unwrap().to_string_lossy().starts_with(kind)
 }
 
+/// A file of a kind that the next start reads: of the log, none before the newest snapshot. A process that was killed may
+/// have left such, and unfinished snapshots.
+fn one_that_counts(data: &Path, kind: &str) -> PathBuf {
+    let number = |file: &Path, kind: &str| -> Option<u64> {
+        file.file_name().unwrap().to_str()?.strip_prefix(kind)?.parse().ok()
+    };
+    let all = files(data);
+    let newest = all.iter().filter_map(|file| number(file, "snapshot-")).max();
+    let counts = |file: &&PathBuf| match kind {
+        "incarnation" => is_kind(file, kind),
+        _ => number(file, kind).is_some_and(|number| Some(number) >= newest),
+    };
+    all.iter().find(counts).unwrap_or_else(|| panic!("no {kind} among {all:?}")).clone()
+}
+
 /// Waits until something is so of a replica's files or log.
 async fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
@@ -77,13 +92,11 @@ async fn bytes_are_others_in_a_file_of_each_kind() {
             has_snapshot(&cluster.replicas[lost]).await;
             cluster.replicas[lost].kill().await;
             let data = cluster.replicas[lost].data.clone();
-            let of_kind: Vec<_> =
-                files(&data).into_iter().filter(|file| is_kind(file, kind)).collect();
-            let file = &of_kind[0];
-            let mut bytes = fs::read(file).unwrap();
+            let file = one_that_counts(&data, kind);
+            let mut bytes = fs::read(&file).unwrap();
             let place = random.below(bytes.len() as u64) as usize;
             bytes[place] ^= 1 << random.below(8);
-            fs::write(file, bytes).unwrap();
+            fs::write(&file, bytes).unwrap();
             let before = count(&cluster.replicas[lost], RECOVERED);
             cluster.replicas[lost].start_with(&SETTINGS);
             load.goes_on(&cluster.all()).await;
@@ -109,7 +122,7 @@ async fn a_file_of_each_kind_cannot_be_read() {
         has_snapshot(&cluster.replicas[lost]).await;
         cluster.replicas[lost].kill().await;
         let data = cluster.replicas[lost].data.clone();
-        let file = files(&data).into_iter().find(|file| is_kind(file, kind)).unwrap();
+        let file = one_that_counts(&data, kind);
         fs::remove_file(&file).unwrap();
         std::os::unix::fs::symlink("/proc/self/mem", &file).unwrap();
         let before = count(&cluster.replicas[lost], RECOVERED);
@@ -122,20 +135,19 @@ async fn a_file_of_each_kind_cannot_be_read() {
     load.end(&cluster).await;
 }
 
-/// Changes a bit of the last segment that is not written to any more.
-fn change_last_whole_segment(data: &Path) {
+/// Changes a bit of the last segment that is not written to any more; gives its file, where there is one.
+fn change_last_whole_segment(data: &Path) -> Option<PathBuf> {
     let segments: Vec<_> = files(data).into_iter().filter(|file| is_kind(file, "log-")).collect();
     let [.., whole, _] = &segments[..] else {
-        return;
+        return None;
     };
     // A snapshot may just have taken its place.
-    let Ok(file) = fs::File::options().read(true).write(true).open(whole) else {
-        return;
-    };
+    let file = fs::File::options().read(true).write(true).open(whole).ok()?;
     let place = file.metadata().unwrap().len() / 2;
     let mut byte = [0];
     file.read_exact_at(&mut byte, place).unwrap();
     file.write_all_at(&[byte[0] ^ 1], place).unwrap();
+    Some(whole.clone())
 }
 
 /// Whoever meets damage in its own log while it runs writes all of it anew, and has lost nothing.
@@ -149,17 +161,19 @@ async fn what_cannot_be_read_back_is_written_anew() {
             let data = cluster.replicas[hit].data.clone();
             let anew = |replica: &Replica| count(replica, "writing the log anew");
             let before = anew(&cluster.replicas[hit]);
-            let mut changed = Instant::now() - LIMIT;
+            let (mut last, mut changed) = (Instant::now() - LIMIT, Vec::new());
             wait_for("a log written anew", || {
                 let written = anew(&cluster.replicas[hit]) > before;
                 // A snapshot may have been past that place.
-                if !written && changed.elapsed() > Duration::from_secs(1) {
-                    change_last_whole_segment(&data);
-                    changed = Instant::now();
+                if !written && last.elapsed() > Duration::from_secs(1) {
+                    changed.extend(change_last_whole_segment(&data));
+                    last = Instant::now();
                 }
                 written
             })
             .await;
+            // The others answer meanwhile, whether it is durable or not.
+            wait_for("the changed files to go", || !changed.iter().any(|file| file.exists())).await;
             load.goes_on(&cluster.all()).await;
             let recovered = count(&cluster.replicas[hit], RECOVERED);
             cluster.replicas[hit].kill().await;
