@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::exit::Exit;
-use crate::entry::{Body, DiskState, Entry, Record};
+use crate::entry::{Body, Entry, Record};
 use crate::storage::{Error, Folder, Scan, runs_ahead, scan};
 use crate::types::ViewNumber;
 
@@ -132,7 +132,7 @@ fn describe(scan: &Scan, ahead: bool) -> String {
         format!("last entry {} of view {}", scan.rules.last, view(scan.rules.last_view())),
         format!("delivered  through {}", scan.rules.delivered),
         format!("promised   {}", view(scan.rules.promised)),
-        format!("disk       {}", state(scan.rules.disk)),
+        format!("disk       {}", scan.rules.disk.name()),
     ];
     if scan.torn > 0 {
         let torn = scan.torn;
@@ -162,17 +162,7 @@ fn object(scan: &Scan, ahead: bool) -> serde_json::Value {
         "delivered": scan.rules.delivered.0,
         "promised": scan.rules.promised.map(|view| view.to_string()),
         "torn_bytes": scan.torn,
-        "disk": state(scan.rules.disk),
+        "disk": scan.rules.disk.name(),
         "acks_ahead_of_disk": ahead,
     })
-}
-
-fn state(disk: DiskState) -> &'static str {
-    match disk {
-        DiskState::Empty => "empty",
-        DiskState::New => "new",
-        DiskState::Sound => "sound",
-        DiskState::Lost => "lost",
-        DiskState::Accepted => "accepted",
-    }
 }

@@ -54,15 +54,11 @@ impl Scrape {
         let serving = i64::from(report.readiness == Readiness::Ready);
         families.gauge("serving", "Whether calls can be answered: 1 or 0", serving)?;
         let since = report.readiness_for;
-        families.seconds("serving_since", "How long that has been so", &[("", since)])?;
+        families.seconds("serving_since", "How long that has been so", since)?;
         let is = |name: &'static str| [(name.to_owned(), 1)];
         let status = "What the replica is doing, as `ftqueue status` says it";
         families.gauges("status", status, "status", &is(report.status))?;
-        families.seconds(
-            "status_since",
-            "How long it has been that",
-            &[("", report.status_for)],
-        )?;
+        families.seconds("status_since", "How long it has been that", report.status_for)?;
         let disk = "What the replica's disk is good for: empty, new, sound, lost or accepted";
         families.gauges("disk", disk, "state", &is(report.disk.name()))?;
         let durability = [(self.durability.to_string(), 1)];
@@ -122,11 +118,15 @@ impl Scrape {
         let names: Vec<_> = peers.iter().map(|peer| peer.id.0.to_string()).collect();
         let named = || names.iter().map(String::as_str).zip(peers);
         let round_trips: Vec<_> = named().map(|(name, peer)| (name, peer.round_trip)).collect();
-        families.seconds("peer_round_trip", "The round trip to another replica", &round_trips)?;
+        families.seconds_of_peers(
+            "peer_round_trip",
+            "The round trip to another replica",
+            &round_trips,
+        )?;
         let unheard: Vec<_> =
             named().filter_map(|(name, peer)| Some((name, peer.unheard_for?))).collect();
         let help = "How long ago another replica was heard; none that never was";
-        families.seconds("peer_unheard", help, &unheard)
+        families.seconds_of_peers("peer_unheard", help, &unheard)
     }
 }
 
@@ -154,18 +154,24 @@ impl Families<'_> {
         })
     }
 
-    /// Times in seconds: of peers, or one alone, of none.
-    fn seconds(&mut self, name: &str, help: &str, values: &[(&str, Duration)]) -> fmt::Result {
-        let unit = Unit::Seconds;
-        let mut family = self.0.encode_descriptor(name, help, Some(&unit), MetricType::Gauge)?;
-        for (peer, value) in values {
-            let gauge = ConstGauge::new(value.as_secs_f64());
-            if peer.is_empty() {
-                return gauge.encode(family);
-            }
-            gauge.encode(family.encode_family(&[("peer", *peer)])?)?;
-        }
-        Ok(())
+    fn seconds(&mut self, name: &str, help: &str, value: Duration) -> fmt::Result {
+        let unit = Some(&Unit::Seconds);
+        let family = self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+        ConstGauge::new(value.as_secs_f64()).encode(family)
+    }
+
+    fn seconds_of_peers(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: &[(&str, Duration)],
+    ) -> fmt::Result {
+        let unit = Some(&Unit::Seconds);
+        let mut family = self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+        values.iter().try_for_each(|(peer, value)| {
+            let labels = [("peer", *peer)];
+            ConstGauge::new(value.as_secs_f64()).encode(family.encode_family(&labels)?)
+        })
     }
 
     fn counter(&mut self, name: &str, count: u64) -> fmt::Result {

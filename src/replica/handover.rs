@@ -1,5 +1,5 @@
 //! What a receiver cannot ask for, because it never heard of it: the hand-over of a turn, and the last acks. Whoever
-//! waits for one of them past a round trip repeats what brings it on (DESIGN section 2, rule 6).
+//! waits for one of them past a round trip, and for acks a sync more, repeats what brings it on (DESIGN section 2, rule 6).
 
 use std::time::Duration;
 
