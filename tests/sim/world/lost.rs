@@ -35,13 +35,15 @@ impl Node {
         segment: u64,
         held: &mut Held,
     ) -> Result<(Storage<SimDisk>, Recovered), StorageError> {
+        self.begun_lost = true;
         drop(Storage::begin_lost(self.disk.clone(), index as u64, segment)?);
         Storage::open(self.disk.clone(), index as u64, segment, held)
     }
 
-    /// Takes in that a log was begun that says that the disk was lost, now or before a crash.
+    /// Takes in that a log was begun that says that the disk was lost, now or before a crash. One that goes on after that
+    /// was begun in an earlier life, and what rotted is not read any more.
     pub(super) fn note_begun_lost(&mut self, held: &Held) {
-        if self.rotten && held.records.first() == Some(&Record::Lost) {
+        if std::mem::take(&mut self.begun_lost) && held.records == [Record::Lost] {
             let mut left = DiskLog::default();
             left.write(Record::Lost);
             left.synced(1);

@@ -40,6 +40,8 @@ pub(super) struct Node {
     pub(super) copy: Option<Box<DiskCopy>>,
     /// Whether what is on its disk was changed behind its back.
     pub(super) rotten: bool,
+    /// Whether a log that says that the disk was lost was begun, or may have been before a crash.
+    pub(super) begun_lost: bool,
     /// Whether it may look sound without the last that was made durable.
     pub(super) may_lack_its_end: bool,
     /// How many records there were when this life began.
@@ -126,6 +128,7 @@ impl Node {
             snapshot_busy: false,
             copy: None,
             rotten: false,
+            begun_lost: false,
             may_lack_its_end: false,
             base: 0,
             replacement: None,
