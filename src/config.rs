@@ -38,6 +38,9 @@ pub struct Config {
     pub view_timeout: Duration,
     /// How long a member may hold up its turn or its acks, with all others waiting for it.
     pub slot_timeout: Duration,
+    /// How long a member may keep an entry from a majority by not acking it: longer than a sync takes on a disk that still
+    /// works.
+    pub ack_timeout: Duration,
     /// How many entries a replica may be behind and be taken into a view: it fetches them while the others wait.
     pub join_bound: u64,
     /// How much memory past entries may take, roughly, in bytes: what replicas that were away can fetch.
@@ -85,6 +88,7 @@ impl Config {
             promise_grace: Duration::from_millis(100),
             view_timeout: Duration::from_millis(1_000),
             slot_timeout: Duration::from_millis(1_000),
+            ack_timeout: Duration::from_secs(15),
             join_bound: 1_024,
             log_memory: 128 << 20,
             longest_repair_wait: Duration::from_millis(50),

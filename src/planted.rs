@@ -92,6 +92,8 @@ pub enum PlantedBug {
     FenceNotSynced,
     /// One whose disk is an old copy takes no heed of what others know of it.
     TrustOldCopy,
+    /// What others were heard to promise is not remembered for them.
+    ForgetPromisesHeard,
     /// A new disk takes part at once, though the cluster may have been started with another, whatever others know of that.
     TrustEmptyDisk,
     /// A log that is written anew lacks what was not delivered.
@@ -102,7 +104,7 @@ pub enum PlantedBug {
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 48] = [
         Self::NumberOutOfTurn,
         Self::NoUndeliveredWindow,
         Self::NoUnstableWindow,
@@ -147,6 +149,7 @@ impl PlantedBug {
         Self::NoteOwnNames,
         Self::FenceNotSynced,
         Self::TrustOldCopy,
+        Self::ForgetPromisesHeard,
         Self::TrustEmptyDisk,
         Self::RewriteDeliveredOnly,
         Self::DistrustNotMarked,

@@ -6,7 +6,6 @@ use super::backoff::Backoff;
 use super::boundaries::Boundaries;
 use super::event::Effect;
 use super::fetch::Fetch;
-use super::ids::bit;
 use super::status::Status;
 use crate::planted::planted;
 use crate::types::{Boundary, Instant, ReplicaId, Seq, ViewNumber};
@@ -114,7 +113,7 @@ impl Replica {
         boundaries: &[Boundary],
         effects: &mut Vec<Effect>,
     ) {
-        let heard_out = self.own_disk.told_by & bit(from) != 0 || planted!(self, TrustOldCopy);
+        let heard_out = self.has_told(from);
         match &self.status {
             // What is learnt would hide that the disk is lost: first who teaches says what must be on it.
             Status::Outside(_) if self.has_new_disk() || !heard_out => return,

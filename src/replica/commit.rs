@@ -2,7 +2,7 @@
 
 use super::Replica;
 use crate::planted::planted;
-use crate::types::{MAX_REPLICAS, Member, ReplicaId, Seq};
+use crate::types::{MAX_REPLICAS, ReplicaId, Seq};
 use crate::wire::Chunk;
 
 impl Replica {
@@ -17,11 +17,6 @@ impl Replica {
     /// A member's log is durable through `through`.
     pub(super) fn on_ack(&mut self, from: ReplicaId, through: Seq, reply: bool) {
         self.acks.note(from, through);
-        if let Some(view) = self.status.view()
-            && let Some(incarnation) = view.incarnation_of(from)
-        {
-            self.heard_acks.note(Member { id: from, incarnation }, view.number, through);
-        }
         // A member that orders nothing yet can know from an ack that there is something to order.
         self.order.note_highest(through, self.known_window());
         self.acks.owed[from.index()] |= reply;

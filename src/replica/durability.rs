@@ -100,7 +100,7 @@ impl Replica {
         }
         self.note_own_ack();
         if let Status::Changing(change) = &self.status
-            && !change.durable
+            && !change.is_durable()
             && change.write <= self.writes.durable
         {
             self.promise_is_durable(now, effects);

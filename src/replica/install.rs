@@ -32,7 +32,7 @@ impl Replica {
             Status::Changing(change)
                 if change.number == number
                     && change.proposal.is_none()
-                    && change.durable
+                    && change.is_durable()
                     && named =>
             {
                 self.install(now, told, effects);

@@ -21,6 +21,7 @@ impl Replica {
         };
         self.counters.datagrams_accepted += 1;
         let header = datagram.header;
+        self.heard.listen(&header, &datagram.chunks);
         self.view_attention |= self.detector.on_datagram(now, &header);
         self.judge_view(now, &header);
         self.note_member(now, &header, effects);

@@ -1,9 +1,9 @@
 //! What replicas know of what others must have on their disks, and say to those that are in no view with them. So one that
 //! was given an old copy of its disk hears of it before it takes part again.
 //!
-//! Exact, and no guess: a replica has promised every view that names it, durably, before it was named; and has all that
-//! it acked in a view until it promised a later one. What is in the log survives restarts of those who know; acks
-//! are remembered as long as they run.
+//! Exact, and no guess: a replica has promised every view that it says it promised, proposes or is in, durably, before it
+//! said so; and has all that it acked in a view until it promised a later one. What is in the log survives restarts of
+//! those who know; what was heard is remembered as long as they run.
 
 use super::Replica;
 use super::event::Effect;
@@ -12,22 +12,47 @@ use super::own_disk::Began;
 use crate::entry::DiskState;
 use crate::planted::planted;
 use crate::types::{Incarnation, Instant, MAX_REPLICAS, Member, ReplicaId, Seq, ViewNumber};
-use crate::wire::{Chunk, Known, MAX_NUMBER};
+use crate::wire::{Chunk, Header, Known, MAX_NUMBER};
 
-/// The highest ack of each replica that was heard in this life of ours: in which view, how far, and in which life.
+/// What each replica was heard to say in this life of ours that it holds durably.
 #[derive(Debug)]
-pub(super) struct HeardAcks([(ViewNumber, Seq, Incarnation); MAX_REPLICAS]);
+pub(super) struct Heard([Said; MAX_REPLICAS]);
 
-impl Default for HeardAcks {
+/// What one said.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    /// The highest view that it was in, how far it acked in that, and in which life.
+    acked: (ViewNumber, Seq, Incarnation),
+    /// The highest view that it promised in its last life that said that it promised any: whoever lost its disk may promise
+    /// less than before once it has recovered.
+    promised: (Incarnation, ViewNumber),
+}
+
+impl Default for Heard {
     fn default() -> Self {
-        Self([(ViewNumber::NONE, Seq(0), Incarnation(0)); MAX_REPLICAS])
+        let (life, view) = (Incarnation(0), ViewNumber::NONE);
+        Self([Said { acked: (view, Seq(0), life), promised: (life, view) }; MAX_REPLICAS])
     }
 }
 
-impl HeardAcks {
-    pub(super) fn note(&mut self, member: Member, view: ViewNumber, through: Seq) {
-        let acked = &mut self.0[member.id.index()];
-        *acked = (*acked).max((view, through, member.incarnation));
+impl Heard {
+    /// A replica says something: who is in a view has promised it, and so has who proposes it.
+    pub(super) fn listen(&mut self, header: &Header, chunks: &[Chunk]) {
+        let life = header.incarnation;
+        let said = &mut self.0[header.sender.index()];
+        let mut note_view = |through| said.acked = said.acked.max((header.view, through, life));
+        if header.view != ViewNumber::NONE {
+            note_view(Seq(0));
+        }
+        for chunk in chunks {
+            match chunk {
+                Chunk::Ack { through, .. } => note_view(*through),
+                Chunk::Prepare { number } | Chunk::Promise { number, .. } => {
+                    said.promised = said.promised.max((life, *number));
+                }
+                _ => {}
+            }
+        }
     }
 }
 
@@ -45,12 +70,18 @@ impl Replica {
 
     fn known_of(&self, id: ReplicaId) -> Option<Known> {
         let life = self.log.lives().of(id);
-        let (view, acked, promised_in) =
-            self.heard_acks.0[id.index()].max((life.view, Seq(0), life.named));
+        let Said { acked, promised } = self.heard.0[id.index()];
+        let (view, acked, in_life) = acked.max((life.view, Seq(0), life.named));
+        let (promised_in, promised) = if planted!(self, ForgetPromisesHeard) {
+            (Incarnation(0), ViewNumber::NONE)
+        } else {
+            promised
+        };
         // What is of an earlier life than was heard is not heeded.
         let incarnation = life.fence.max(self.detector.incarnation_of(id).unwrap_or(life.fence));
         let known = incarnation.0 > 0 || view != ViewNumber::NONE;
-        known.then_some(Known { life: Member { id, incarnation }, view, promised_in, acked })
+        let life = Member { id, incarnation };
+        known.then_some(Known { life, view, in_life, acked, promised, promised_in })
     }
 
     /// Another replica says what it knows of this one.
@@ -73,31 +104,39 @@ impl Replica {
         let Some(Began { promised, end, .. }) = self.own_disk.began else {
             return;
         };
-        // What this life promised says nothing of the lives before.
-        let of_this_life = known.promised_in >= self.me.incarnation;
-        // And an operator may have said that it does not count.
+        // An operator may have said that it does not count.
         let accepted = self.own_disk.state == DiskState::Accepted;
         let trusted = planted!(self, TrustOldCopy) || planted!(self, TrustEmptyDisk);
-        if of_this_life || accepted || trusted {
+        if accepted || self.own_disk.settled || trusted {
             return;
         }
-        let lacks_promise = promised < known.view;
-        let lacks_acked =
-            promised == known.view && known.acked > Seq(0) && end < (known.view, known.acked);
-        if lacks_promise || lacks_acked {
+        // What this life said says nothing of the lives before.
+        let earlier = |life| life < self.me.incarnation;
+        let lacks_promise = earlier(known.promised_in) && promised < known.promised;
+        let lacks_view = earlier(known.in_life) && promised < known.view;
+        let lacks_acked = earlier(known.in_life)
+            && promised == known.view
+            && known.acked > Seq(0)
+            && end < (known.view, known.acked);
+        if lacks_promise || lacks_view || lacks_acked {
+            let Known { view, acked, promised, .. } = known;
             let why = format!(
-                "{from} knows that it had promised {}, and acked {} in it",
-                known.view, known.acked
+                "{from} knows that it was in {view} and acked {acked} in it, and promised {promised}"
             );
             self.lose_disk(now, &why, effects);
         }
     }
 
+    /// Whether another replica has had its say in this life of what must be on this disk. Nothing is promised to one that has
+    /// not, and no promise of such a one counts: among those who form a view together nobody keeps back what another lacks.
+    pub(super) fn has_told(&self, id: ReplicaId) -> bool {
+        self.own_disk.told_by & bit(id) != 0 || planted!(self, TrustOldCopy)
+    }
+
     /// Whether the others have had their say of what must be on this disk: all of them, or as long as it takes to tell that
     /// one is silent.
     pub(super) fn has_asked_around(&self, now: Instant) -> bool {
-        let all =
-            self.replicas().all(|id| id == self.me.id || self.own_disk.told_by & bit(id) != 0);
+        let all = self.replicas().all(|id| id == self.me.id || self.has_told(id));
         let waited = |began: &Began| now.since(began.at) > self.config.silence;
         all || self.own_disk.began.as_ref().is_some_and(waited)
     }

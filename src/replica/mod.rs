@@ -120,7 +120,7 @@ use self::copying::Copying;
 use self::detector::Detector;
 use self::durability::Writes;
 use self::handover::Handover;
-use self::known::HeardAcks;
+use self::known::Heard;
 use self::last_names::LastNames;
 use self::log::Log;
 use self::messages::Messages;
@@ -177,8 +177,8 @@ pub struct Replica {
     log: Log,
     writes: Writes,
     acks: Acks,
-    /// What others acked, in whichever view.
-    heard_acks: HeardAcks,
+    /// What others said that they hold, in whichever view.
+    heard: Heard,
     /// Invariant: at most what is committed, and at most what is ordered.
     delivered_through: Seq,
     /// Each origin's last delivered message.
@@ -249,7 +249,7 @@ impl Replica {
             log: Log::default(),
             writes: Writes::default(),
             acks: Acks::new(quorum, std::iter::empty(), Seq(0)),
-            heard_acks: HeardAcks::default(),
+            heard: Heard::default(),
             delivered_through: Seq(0),
             delivered_names: LastNames::default(),
             queues,
@@ -318,6 +318,7 @@ impl Replica {
         if now.since(self.heartbeat_due) > self.config.silence / 2 {
             self.detector.stood_still(now + self.config.heartbeat_interval * 4);
             self.sync_time.begin_anew();
+            self.stall.begin_anew();
         }
         match event {
             Event::Call { call, operation, deadline } => {

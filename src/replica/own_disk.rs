@@ -25,6 +25,8 @@ pub(super) struct OwnDisk {
     pub(super) recovering: Recovering,
     /// What it held when this life began.
     pub(super) began: Option<Began>,
+    /// Whether what others know of earlier lives counts no more: enough of them answered for it, or an operator did.
+    pub(super) settled: bool,
     /// Whose word of what it must hold came in this life, by bit.
     pub(super) told_by: u16,
     /// A life of this replica that is not before this one, but is known to others.

@@ -21,7 +21,8 @@ impl Replica {
             self.counters.impossible_views += 1;
             return;
         }
-        if !self.takes_part() || !self.has_asked_around(now) && !planted!(self, TrustOldCopy) {
+        let told = self.has_told(from.id) && self.has_asked_around(now);
+        if !self.takes_part() || !told && !planted!(self, TrustOldCopy) {
             return;
         }
         if planted!(self, GoOnAfterPromise)
@@ -72,11 +73,8 @@ impl Replica {
         assert!(number > self.promised, "promises rise");
         self.promised = number;
         if self.own_disk.state == DiskState::Accepted {
-            // What others know of lives before is below that.
             self.own_disk.state = DiskState::Sound;
-            if let Some(began) = &mut self.own_disk.began {
-                began.promised = number;
-            }
+            self.own_disk.settled = true;
         }
         if planted!(self, ForgetPromise) {
             return;
@@ -89,7 +87,7 @@ impl Replica {
         let Status::Changing(change) = &mut self.status else {
             return;
         };
-        change.durable = true;
+        change.durable_after = Some(now.since(self.status_since));
         if change.proposal.is_some() {
             self.send_prepare(now, effects);
         } else {
@@ -102,7 +100,7 @@ impl Replica {
         let Status::Changing(change) = &self.status else {
             return;
         };
-        if !change.durable || change.proposal.is_some() {
+        if !change.is_durable() || change.proposal.is_some() {
             return;
         }
         let number = change.number;

@@ -140,6 +140,10 @@ impl Replica {
         log: LogEnd,
         effects: &mut Vec<Effect>,
     ) {
+        if !self.has_told(from.id) {
+            // It is asked again.
+            return;
+        }
         if planted!(self, SecondNewView)
             && let Some(told) = self.status.told()
             && told.view.number == number
@@ -204,7 +208,7 @@ impl Replica {
             return;
         };
         let needed = if planted!(self, MinorityPromises) { 1 } else { self.quorum.size() };
-        if !change.durable && !planted!(self, PrepareBeforeSync) || proposal.count() < needed {
+        if !change.is_durable() && !planted!(self, PrepareBeforeSync) || proposal.count() < needed {
             return;
         }
         let connected = self.connected(now);

@@ -137,10 +137,7 @@ impl Replica {
         tracing::info!(replica = %self.me.id, %through, "what the disk lost that counts is here again");
         self.counters.disks_recovered += 1;
         self.set_disk(Record::Recovered, effects);
-        // What others know of the lives before is less than that.
-        if let Some(began) = &mut self.own_disk.began {
-            began.promised = self.promised;
-        }
+        self.own_disk.settled = true;
     }
 
     /// The greatest log of those who answered, once they are enough.

@@ -1,9 +1,12 @@
 //! What a replica is: outside of any view, changing to one, installing one, or a member of one.
 
+use std::time::Duration;
+
 use super::catch_up::Learner;
 use super::fetch::Fetch;
 use super::proposal::Proposal;
 use super::view::View;
+use crate::config::Config;
 use crate::types::{Boundary, ReplicaId, ViewNumber};
 
 /// What a replica is.
@@ -25,10 +28,27 @@ pub(super) struct Change {
     pub(super) number: ViewNumber,
     /// The write that makes the promise durable.
     pub(super) write: u64,
-    /// Whether it is.
-    pub(super) durable: bool,
+    /// How long that took, once it is.
+    pub(super) durable_after: Option<Duration>,
     /// The proposal, where it is this replica's own.
     pub(super) proposal: Option<Proposal>,
+}
+
+impl Change {
+    /// Whether the promise is durable.
+    pub(super) fn is_durable(&self) -> bool {
+        self.durable_after.is_some()
+    }
+
+    /// How long it may take before it has come to nothing. Others' promises are synced, too, each perhaps after a sync that
+    /// was under way; most likely their disks are no slower than this one. While this one hangs there is no other promise
+    /// that it could give.
+    pub(super) fn patience(&self, config: &Config) -> Duration {
+        match self.durable_after {
+            Some(taken) => config.view_timeout + taken * 2,
+            None => config.ack_timeout,
+        }
+    }
 }
 
 /// A view as NEWVIEW told it: passed on unchanged.

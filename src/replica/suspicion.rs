@@ -56,6 +56,15 @@ impl fmt::Display for Suspicion {
 #[derive(Debug, Default)]
 pub(super) struct Stall {
     since: Option<(Held, Instant)>,
+    /// The first number that is durable here and not delivered, and since when.
+    undelivered: Option<(Seq, Instant)>,
+}
+
+impl Stall {
+    /// What waits now is not measured: nobody watched all the while.
+    pub(super) fn begin_anew(&mut self) {
+        (self.since, self.undelivered) = (None, None);
+    }
 }
 
 /// What a single member holds up.
@@ -120,6 +129,13 @@ impl Replica {
                 return Some(if elsewhere { Suspicion::Elsewhere } else { Suspicion::NotInView });
             }
         }
+        // One whose disk hangs gives out numbers as ever, and heartbeats.
+        if let Some((seq, since)) = self.stall.undelivered
+            && now.since(since.max(self.status_since)) > self.config.ack_timeout
+            && self.acks.of(id) < seq
+        {
+            return Some(Suspicion::HoldsAcks(seq));
+        }
         match self.stall.since {
             Some((held, since)) if now.since(since) > self.config.slot_timeout => match held {
                 Held::Turn(seq) if told.view.sequencer_of(seq) == id => {
@@ -140,6 +156,10 @@ impl Replica {
             (Some(held), Some((before, _))) if *before == held => {}
             (Some(held), _) => self.stall.since = Some((held, now)),
         }
+        let next = self.delivered_through.next();
+        let waits = self.status.view().is_some() && next <= self.log.durable_through();
+        let since = self.stall.undelivered.filter(|(seq, _)| *seq == next);
+        self.stall.undelivered = waits.then(|| since.unwrap_or((next, now)));
     }
 
     fn held_up(&self) -> Option<Held> {

@@ -34,7 +34,7 @@ impl Replica {
         self.raise_promise(number, effects);
         let (write, reason) =
             (self.writes.last(), if proposal.is_some() { "own" } else { "asked" });
-        let change = Change { number, write, durable: false, proposal };
+        let change = Change { number, write, durable_after: None, proposal };
         self.leave_ring(now, Status::Changing(change), reason);
     }
 

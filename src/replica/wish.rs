@@ -90,8 +90,8 @@ impl Replica {
     fn wanted_view(&mut self, now: Instant) -> Option<String> {
         let works = self.detector.hears_member(now, self.config.silence, self.quorum.size());
         let lasts = now.since(self.status_since);
-        if matches!(&self.status, Status::Changing(_)) && works && lasts > self.config.view_timeout
-        {
+        let in_vain = matches!(&self.status, Status::Changing(change) if lasts > change.patience(&self.config));
+        if in_vain && works {
             // Those in a view that works do not heed who is not in it. They take in who has learnt what they delivered.
             self.enter_outside(now, "the proposed view came to nothing, and another works");
             return None;
@@ -114,8 +114,9 @@ impl Replica {
                     format!("{} replicas are connected to each other", larger.count_ones())
                 })
             }
-            Status::Changing(change) => (lasts > self.config.view_timeout)
-                .then(|| format!("{} has come to nothing", change.number)),
+            Status::Changing(change) => {
+                in_vain.then(|| format!("{} has come to nothing", change.number))
+            }
             Status::Installing(install) => {
                 let copying = self.copying.as_ref().map_or(self.status_since, Copying::progress);
                 let progress = install.fetch.progress().max(copying);

@@ -82,12 +82,16 @@ pub struct LogEnd {
 pub struct Known {
     /// The other replica, and the last life of it that is known.
     pub life: Member,
-    /// The last view that it is known to have promised; `NONE` for none.
+    /// The last view that it is known to have been in, or to be named in; `NONE` for none.
     pub view: ViewNumber,
-    /// In which life it did that; 0 for none.
-    pub promised_in: Incarnation,
+    /// In which life that was; 0 for none.
+    pub in_life: Incarnation,
     /// What it is known to have acked in that view; 0 for nothing.
     pub acked: Seq,
+    /// The highest view that it is known to have promised in its last life that promised one; `NONE` for none.
+    pub promised: ViewNumber,
+    /// In which life it did that; 0 for none.
+    pub promised_in: Incarnation,
 }
 
 /// A place in what a replica's storage holds: its newest snapshot and the segments that follow it.

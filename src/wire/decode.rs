@@ -207,8 +207,10 @@ impl<'a> Decoder<'a> {
             Ok(Known {
                 life: decoder.member()?,
                 view: decoder.view_number()?,
-                promised_in: decoder.incarnation()?,
+                in_life: decoder.incarnation()?,
                 acked: Seq(decoder.number()?),
+                promised: decoder.view_number()?,
+                promised_in: decoder.incarnation()?,
             })
         })?;
         if !lives.is_sorted_by(|a, b| a.life.id < b.life.id) {

@@ -128,8 +128,10 @@ fn known(lives: &[Known], writer: &mut Writer<'_>) {
         replica(one.life.id, writer);
         incarnation(one.life.incarnation, writer);
         view_number(one.view, writer);
-        incarnation(one.promised_in, writer);
+        incarnation(one.in_life, writer);
         number(one.acked.0, writer);
+        view_number(one.promised, writer);
+        incarnation(one.promised_in, writer);
     }
 }
 

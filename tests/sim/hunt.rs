@@ -60,6 +60,7 @@ pub(crate) fn each_on_all_cores(count: u64, work: impl Fn(u64) -> bool + Sync) {
 #[derive(Default)]
 struct Total {
     seeds: u64,
+    hopeless: u64,
     executed: usize,
     simulated: u64,
     /// How many seeds reached each path.
@@ -72,6 +73,7 @@ struct Total {
 impl Total {
     fn add(&mut self, report: &Report) {
         self.seeds += 1;
+        self.hopeless += u64::from(report.hopeless);
         self.executed += report.executed;
         self.simulated += report.simulated;
         for (name, count) in report.probes.each() {
@@ -86,8 +88,9 @@ impl Total {
             println!("{name}: {seeds}, {}", self.taken.of(name));
         }
         println!(
-            "{} seeds, {} operations executed, {:.1} simulated hours",
+            "{} seeds, {} ended by a loss that nobody could know of, {} operations executed, {:.1} simulated hours",
             self.seeds,
+            self.hopeless,
             self.executed,
             self.simulated as f64 / 3.6e12
         );

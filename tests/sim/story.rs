@@ -16,6 +16,7 @@
 //! restart MS rX                it starts, with what its disk holds
 //! leave MS rX                  it is told to stop
 //! wipe MS rX                   its process ends, and starts with an empty disk
+//! hang MS rX                   its disk does nothing any more: no sync ends
 //! copy MS rX                   a copy is made of its disk
 //! put-back MS rX               its process ends, and starts with the copy
 //! cut MS rX rY                 nothing passes from the one to the other
@@ -61,6 +62,7 @@ pub(crate) enum Told {
     /// Its process ends, and comes back at once with such a disk.
     LoseDisk(usize, Loss),
     CopyDisk(usize),
+    Hang(usize),
     Cut(usize, usize),
     Heal,
 }
@@ -255,6 +257,7 @@ fn play(script: &str, planted: Option<PlantedBug>) -> String {
             ["wipe", at, node] => {
                 events.push((time(at), Told::LoseDisk(replica(node), Loss::Wiped)));
             }
+            ["hang", at, node] => events.push((time(at), Told::Hang(replica(node)))),
             ["copy", at, node] => events.push((time(at), Told::CopyDisk(replica(node)))),
             ["put-back", at, node] => {
                 events.push((time(at), Told::LoseDisk(replica(node), Loss::OldCopy)));

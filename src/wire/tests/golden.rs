@@ -190,17 +190,26 @@ fn known() {
         |id, incarnation| Member { id: ReplicaId(id), incarnation: Incarnation(incarnation) };
     let view = ViewNumber { round: 2, proposer: ReplicaId(1) };
     let lives = vec![
-        Known { life: life(0, 300), view, promised_in: Incarnation(299), acked: Seq(128) },
+        Known {
+            life: life(0, 300),
+            view,
+            in_life: Incarnation(299),
+            acked: Seq(128),
+            promised: ViewNumber { round: 3, proposer: ReplicaId(0) },
+            promised_in: Incarnation(298),
+        },
         Known {
             life: life(4, 0),
             view: ViewNumber::NONE,
-            promised_in: Incarnation(0),
+            in_life: Incarnation(0),
             acked: Seq(0),
+            promised: ViewNumber::NONE,
+            promised_in: Incarnation(0),
         },
     ];
     assert_chunk(
         Chunk::Known { lives },
-        "0f  02  00 ac02  02 01  ab02  8001  04 00  00 00  00  00",
+        "0f  02  00 ac02  02 01  ab02  8001  03 00  aa02  04 00  00 00  00  00  00 00  00",
     );
 }
 

@@ -184,8 +184,10 @@ fn random_lives(random: &mut Random) -> Vec<Known> {
     let known = |id| Known {
         life: Member { id, incarnation: Incarnation(number(random)) },
         view: view_number(random),
-        promised_in: Incarnation(number(random)),
+        in_life: Incarnation(number(random)),
         acked: Seq(number(random)),
+        promised: view_number(random),
+        promised_in: Incarnation(number(random)),
     };
     ids.into_iter().map(known).collect()
 }

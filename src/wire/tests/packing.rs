@@ -103,8 +103,10 @@ fn any_chunk_but_a_message_fits_in_the_smallest_datagram() {
                 .map(|id| Known {
                     life: Member { id, incarnation },
                     view: GREATEST,
-                    promised_in: incarnation,
+                    in_life: incarnation,
                     acked: Seq(MAX_NUMBER),
+                    promised: GREATEST,
+                    promised_in: incarnation,
                 })
                 .collect(),
         },

@@ -162,8 +162,10 @@ impl Plausible {
         let known = |id| Known {
             life: Member { id, incarnation: self.life(input, id) },
             view: self.view_number(input),
-            promised_in: self.life(input, id),
+            in_life: self.life(input, id),
             acked: Seq(self.number(input)),
+            promised: self.view_number(input),
+            promised_in: self.life(input, id),
         };
         ids.into_iter().map(known).collect()
     }

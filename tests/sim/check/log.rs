@@ -156,6 +156,18 @@ impl DiskLog {
         self.durable_entries().max(lost)
     }
 
+    /// The view and number of the last entry.
+    pub(crate) fn end(&self) -> (ViewNumber, u64) {
+        self.entries.last().map_or((ViewNumber::NONE, 0), |(entry, _)| (entry.view, entry.seq.0))
+    }
+
+    /// Whether a view above this one names a replica.
+    pub(crate) fn names_above(&self, view: ViewNumber, replica: usize) -> bool {
+        self.entries.iter().rev().take_while(|(entry, _)| entry.view > view).any(|(entry, _)| {
+            matches!(&entry.body, Body::View(members) if members.iter().any(|one| one.id.index() == replica))
+        })
+    }
+
     /// An entry.
     pub(crate) fn get(&self, number: u64) -> Option<&Entry> {
         self.entries.get(number as usize - 1).map(|(entry, _)| entry)

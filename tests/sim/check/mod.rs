@@ -4,9 +4,11 @@ mod answers;
 mod ledger;
 mod log;
 mod requests;
+mod said;
 mod spy;
 
 pub(crate) use answers::check_answers;
 pub(crate) use ledger::Ledger;
 pub(crate) use log::DiskLog;
+pub(crate) use said::Said;
 pub(crate) use spy::{Bounds, Sender, Spy};

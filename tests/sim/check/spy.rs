@@ -111,6 +111,8 @@ impl Spy {
     pub(crate) fn read(&mut self, sender: &Sender<'_>, bytes: &Bytes) -> Datagram {
         let opener = &mut self.openers[sender.node];
         let datagram = open(opener, bytes).expect("replicas send what can be read");
+        let (node, view, (_, promised)) = (sender.node, datagram.header.view, sender.promised);
+        assert!(view <= promised, "r{node} is in {view} before its promise is durable");
         for chunk in &datagram.chunks {
             match chunk {
                 Chunk::Sequence { first, names } => {

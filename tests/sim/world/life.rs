@@ -9,6 +9,7 @@ use ftqueue::testing::{
 use super::node::{Resent, new_replica};
 use super::snapshots::Held;
 use super::{Happening, World};
+use crate::check::Said;
 use crate::options::MILLISECOND;
 use crate::workload::Outcome;
 
@@ -52,7 +53,12 @@ impl World {
         node.note_begun_lost(&held);
         if node.note_lost_writes(recovered.snapshot, held.records.len()) {
             self.probes.hit("durable_write_lost");
+            if !self.others_know(index, &self.nodes[index].log) {
+                self.hopeless = true;
+                return;
+            }
         }
+        let node = &mut self.nodes[index];
         node.began_with(recovered.snapshot, &held, empty);
         let local = node.local(self.now);
         let mut replica =
@@ -72,7 +78,9 @@ impl World {
         let unseen = (self.ledger.last(), node.delivered);
         (node.replica, node.storage) = (Some(replica), Some(storage));
         (node.syncing, node.full, node.leaving, node.crash_in) = (false, false, false, None);
+        node.hangs = false;
         node.genuine.clear();
+        node.heard.fill(Said::default());
         node.resent = Resent::default();
         node.late_wakes = 0;
         if unseen.0 < unseen.1 {
@@ -137,7 +145,7 @@ impl World {
 
     /// Gives storage what waits to be written, unless it syncs; the sync ends later.
     pub(super) fn sync(&mut self, index: usize) {
-        if self.nodes[index].syncing || !self.append(index) {
+        if self.nodes[index].hangs || self.nodes[index].syncing || !self.append(index) {
             return;
         }
         let node = &mut self.nodes[index];
@@ -150,7 +158,7 @@ impl World {
 
     /// The same, with a disk that takes no time.
     pub(super) fn sync_at_once(&mut self, index: usize) -> Option<Event> {
-        if self.nodes[index].syncing || !self.append(index) {
+        if self.nodes[index].hangs || self.nodes[index].syncing || !self.append(index) {
             return None;
         }
         let through = self.nodes[index].log.len();

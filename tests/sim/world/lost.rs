@@ -86,7 +86,10 @@ impl World {
             return;
         }
         let impossible = match how {
-            Loss::OldCopy => self.nodes[index].copy.is_none(),
+            Loss::OldCopy => {
+                let copy = self.nodes[index].copy.as_ref();
+                copy.is_none_or(|copy| !self.others_know(index, &copy.log))
+            }
             // One that is damaged before the first start is a matter for an operator.
             Loss::Rotten => !self.nodes[index].log.is_sound(),
             Loss::Decayed | Loss::Misdirected => {
@@ -129,6 +132,17 @@ impl World {
             Loss::Decayed | Loss::Misdirected => {}
         }
         self.schedule(self.now + down_for, Happening::Restart { node: index });
+    }
+
+    /// Whether one of the others knows that a replica had more than this log.
+    pub(super) fn others_know(&self, index: usize, log: &DiskLog) -> bool {
+        let (promised, end) = (log.promised().0, log.end());
+        self.nodes.iter().enumerate().any(|(other, node)| {
+            other != index
+                && node.replica.is_some()
+                && (node.heard[index].is_more_than(promised, end)
+                    || node.log.names_above(promised, index))
+        })
     }
 
     /// A disk goes wrong, and its replica goes on, until it is started anew a little later.

@@ -21,7 +21,7 @@ use ftqueue::testing::{
 use self::agenda::Agenda;
 use self::node::{Node, cluster_key};
 pub(crate) use self::report::Report;
-use crate::check::{Bounds, Ledger, Spy, check_answers};
+use crate::check::{Bounds, Ledger, Said, Spy, check_answers};
 use crate::network::Network;
 use crate::options::{Broken, CALLS_FROM, Cut, Fault, MILLISECOND, Options, SECOND};
 use crate::probes::Probes;
@@ -41,7 +41,8 @@ enum Happening {
     Arrive {
         node: usize,
         bytes: Bytes,
-        genuine: bool,
+        /// By whom it was sent just so, and what that says; none for what was changed on its way.
+        genuine: Option<(usize, Said)>,
     },
     Synced {
         node: usize,
@@ -126,6 +127,8 @@ pub(crate) struct World {
     /// When everything was answered and level for the first time after the faults.
     level_at: Option<u64>,
     healed_at: Option<u64>,
+    /// A disk lost what no other replica can know that it held: nothing that follows can be judged.
+    hopeless: bool,
     trace: u64,
     probes: Probes,
     /// The last number, where the SEQUENCE that told a replica of it was lost.
@@ -156,6 +159,7 @@ impl World {
             happenings: Agenda::default(),
             nodes,
             healed_at: None,
+            hopeless: false,
             trace: 0,
             probes: Probes::of_worlds(),
             tail_lost: vec![None; options.replicas],
@@ -179,6 +183,9 @@ impl World {
     pub(crate) fn run(mut self) -> Report {
         loop {
             self.step();
+            if self.hopeless {
+                return self.report();
+            }
             if self.workload.left == 0 && self.healed_at.is_none() {
                 self.heal();
             }
@@ -235,7 +242,8 @@ impl World {
         match happening {
             Happening::Arrive { node, bytes, genuine } => {
                 self.note(&[1, node as u64, bytes.len() as u64]);
-                if genuine {
+                if let Some((from, said)) = genuine {
+                    self.nodes[node].heard[from].add(said);
                     let seal = *bytes.last_chunk().expect("a datagram has a seal");
                     self.nodes[node].genuine.insert(seal);
                 }

@@ -8,7 +8,7 @@ use ftqueue::testing::{
     Replica, ReplicaId, Storage, ViewNumber,
 };
 
-use crate::check::{Bounds, DiskLog};
+use crate::check::{Bounds, DiskLog, Said};
 use crate::disk::SimDisk;
 use crate::options::{MILLISECOND, Options, SECOND};
 use crate::random::Random;
@@ -54,6 +54,8 @@ pub(super) struct Node {
     pub(super) unwritten: Vec<Record>,
     /// Whether storage syncs, or waits for room.
     pub(super) syncing: bool,
+    /// Its disk does nothing any more, and says nothing.
+    pub(super) hangs: bool,
     pub(super) full: bool,
     /// It crashes after so many more effects.
     pub(super) crash_in: Option<u64>,
@@ -66,6 +68,8 @@ pub(super) struct Node {
     pub(super) promised: ViewNumber,
     /// The calls that it has not answered.
     pub(super) open: BTreeSet<usize>,
+    /// What it heard of each replica in this life.
+    pub(super) heard: Vec<Said>,
     /// The datagrams that have arrived as they were sent, each once: their seals' last bytes.
     pub(super) genuine: HashSet<[u8; 8]>,
     pub(super) resent: Resent,
@@ -135,6 +139,7 @@ impl Node {
             replaced: 0,
             unwritten: Vec::new(),
             syncing: false,
+            hangs: false,
             full: false,
             crash_in: None,
             leaving: false,
@@ -142,6 +147,7 @@ impl Node {
             delivered: 0,
             promised: ViewNumber::NONE,
             open: BTreeSet::new(),
+            heard: vec![Said::default(); options.replicas],
             genuine: HashSet::new(),
             resent: Resent::default(),
         }

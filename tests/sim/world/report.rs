@@ -13,6 +13,8 @@ pub(crate) struct Report {
     /// A hash of everything that happened: the same seed gives the same.
     pub(crate) trace: u64,
     pub(crate) probes: Probes,
+    /// Whether it ended where a disk lost what nobody else can know.
+    pub(crate) hopeless: bool,
     pub(crate) executed: usize,
     /// How long the load took, from the first call, in simulated nanoseconds.
     pub(crate) loaded_for: u64,
@@ -53,6 +55,7 @@ impl World {
         let executed = |call: &&Call| matches!(call.outcome, Outcome::Executed(_));
         let executed = self.workload.calls.iter().filter(executed).count();
         let loaded_for = self.healed_at.unwrap_or(self.now).saturating_sub(CALLS_FROM);
-        Report { trace: self.trace, probes, executed, loaded_for, simulated: self.now }
+        let (trace, hopeless, simulated) = (self.trace, self.hopeless, self.now);
+        Report { trace, probes, hopeless, executed, loaded_for, simulated }
     }
 }

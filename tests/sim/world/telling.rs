@@ -60,6 +60,10 @@ impl World {
                 self.story_line(format_args!("r{node}        has another disk: {how:?}"));
                 self.lose_disk(node, how, MILLISECOND);
             }
+            Told::Hang(node) => {
+                self.story_line(format_args!("r{node}        has a disk that hangs"));
+                self.nodes[node].hangs = true;
+            }
             Told::CopyDisk(node) => {
                 self.story_line(format_args!("r{node}        has its disk copied"));
                 self.nodes[node].copy_disk();

@@ -5,7 +5,7 @@ use ftqueue::testing::{Chunk, Effect, Entry, Event, Instant, Record};
 
 use super::node::Node;
 use super::{Happening, QUIET_AFTER, World};
-use crate::check::{Bounds, Sender};
+use crate::check::{Bounds, Said, Sender};
 use crate::network::Arrival;
 use crate::options::MILLISECOND;
 use crate::story::Fate;
@@ -216,7 +216,10 @@ impl World {
         if arrivals.is_empty() {
             self.note_lost_tail(index, to);
         }
+        let read = self.last_read[index].1.as_ref().expect("it was just read");
+        let said = (index, Said::in_datagram(read));
         for Arrival { at, bytes, genuine } in arrivals {
+            let genuine = genuine.then_some(said);
             let at = match fate {
                 Some(Fate::Lost) => continue,
                 Some(Fate::Late(delay)) => at + delay,
