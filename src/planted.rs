@@ -92,8 +92,6 @@ pub enum PlantedBug {
     FenceNotSynced,
     /// One whose disk is an old copy takes no heed of what others know of it.
     TrustOldCopy,
-    /// What others were heard to promise is not remembered for them.
-    ForgetPromisesHeard,
     /// A new disk takes part at once, though the cluster may have been started with another, whatever others know of that.
     TrustEmptyDisk,
     /// A log that is written anew lacks what was not delivered.
@@ -104,7 +102,7 @@ pub enum PlantedBug {
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 47] = [
         Self::NumberOutOfTurn,
         Self::NoUndeliveredWindow,
         Self::NoUnstableWindow,
@@ -149,7 +147,6 @@ impl PlantedBug {
         Self::NoteOwnNames,
         Self::FenceNotSynced,
         Self::TrustOldCopy,
-        Self::ForgetPromisesHeard,
         Self::TrustEmptyDisk,
         Self::RewriteDeliveredOnly,
         Self::DistrustNotMarked,

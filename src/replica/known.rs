@@ -72,11 +72,7 @@ impl Replica {
         let life = self.log.lives().of(id);
         let Said { acked, promised } = self.heard.0[id.index()];
         let (view, acked, in_life) = acked.max((life.view, Seq(0), life.named));
-        let (promised_in, promised) = if planted!(self, ForgetPromisesHeard) {
-            (Incarnation(0), ViewNumber::NONE)
-        } else {
-            promised
-        };
+        let (promised_in, promised) = promised;
         // What is of an earlier life than was heard is not heeded.
         let incarnation = life.fence.max(self.detector.incarnation_of(id).unwrap_or(life.fence));
         let known = incarnation.0 > 0 || view != ViewNumber::NONE;
@@ -139,5 +135,55 @@ impl Replica {
         let all = self.replicas().all(|id| id == self.me.id || self.has_told(id));
         let waited = |began: &Began| now.since(began.at) > self.config.silence;
         all || self.own_disk.began.as_ref().is_some_and(waited)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::LocalSeq;
+
+    fn view(round: u64) -> ViewNumber {
+        ViewNumber { round, proposer: ReplicaId(1) }
+    }
+
+    /// A datagram of replica 1, in this life and view.
+    fn header(life: u64, of_view: ViewNumber) -> Header {
+        Header {
+            sender: ReplicaId(1),
+            incarnation: Incarnation(life),
+            view: of_view,
+            promised: view(99),
+            highest_seq: Seq(0),
+            highest_local: LocalSeq(0),
+        }
+    }
+
+    fn ack(through: u64) -> Chunk {
+        Chunk::Ack { through: Seq(through), reply: false }
+    }
+
+    #[test]
+    fn what_anybody_says_is_remembered_and_what_is_not_durable_is_not() {
+        let mut heard = Heard::default();
+        let mut listen = |header, chunks: &[Chunk]| {
+            heard.listen(&header, chunks);
+            heard.0[1]
+        };
+        // The header's promise may not be durable yet.
+        let said = listen(header(7, ViewNumber::NONE), &[]);
+        assert_eq!(said.acked.0.max(said.promised.1), ViewNumber::NONE);
+        assert_eq!(listen(header(7, view(3)), &[]).acked, (view(3), Seq(0), Incarnation(7)));
+        let said = listen(header(7, view(3)), &[ack(12), ack(11)]);
+        assert_eq!(said.acked, (view(3), Seq(12), Incarnation(7)));
+        let said = listen(header(7, ViewNumber::NONE), &[Chunk::Prepare { number: view(5) }]);
+        assert_eq!(said.promised, (Incarnation(7), view(5)));
+        assert_eq!(said.acked.1, Seq(12));
+        // A later life that says less had lost its disk: what the earlier one promised does not count any more. That it
+        // proposes does not hide what the earlier one acked.
+        let said = listen(header(8, ViewNumber::NONE), &[Chunk::Prepare { number: view(4) }]);
+        assert_eq!(said.promised, (Incarnation(8), view(4)));
+        assert_eq!(said.acked, (view(3), Seq(12), Incarnation(7)));
+        assert_eq!(listen(header(8, view(4)), &[]).acked, (view(4), Seq(0), Incarnation(8)));
     }
 }

@@ -14,7 +14,7 @@ counters! {
         answers_unheard,
         /// Datagrams handed to the replica.
         datagrams_received,
-        /// Datagrams larger than any that a replica sends; dropped.
+        /// Those of them that are larger than any that this replica sends.
         datagrams_oversized,
         /// Errors that the socket gave instead of a datagram.
         receive_failures,

@@ -271,13 +271,16 @@ impl EventLoop {
                     self.counters.datagrams_received += 1;
                     self.replica.handle(now, Event::Datagram(datagram), &mut self.effects);
                 }
-                Received::Oversized => {
+                Received::Oversized(datagram) => {
                     if self.counters.datagrams_oversized == 0 {
                         warn!(
-                            "a datagram is too large: --max-datagram is the same for all replicas"
+                            bytes = datagram.len(),
+                            "a datagram is larger than --max-datagram, which is the same for all replicas"
                         );
                     }
                     self.counters.datagrams_oversized += 1;
+                    self.counters.datagrams_received += 1;
+                    self.replica.handle(now, Event::Datagram(datagram), &mut self.effects);
                 }
                 Received::Nothing => return taken,
                 Received::Failed(error) => {

@@ -32,8 +32,9 @@ pub(crate) struct RingSocket {
 pub(crate) enum Received {
     /// A datagram.
     Datagram(Bytes),
-    /// One larger than any that a replica sends; it is gone.
-    Oversized,
+    /// One larger than those that this replica sends: the sender has another setting, or sends again what was made when
+    /// it had.
+    Oversized(Bytes),
     /// Nothing is there.
     Nothing,
     /// The system reported an error; it does not concern the next datagram.
@@ -94,8 +95,14 @@ impl RingSocket {
     pub(crate) fn receive(&mut self) -> Received {
         let buffer = &mut self.buffer;
         match self.socket.try_io(Interest::READABLE, |socket| socket.recv(buffer)) {
-            Ok(length) if length > self.max_datagram => Received::Oversized,
-            Ok(length) => Received::Datagram(Bytes::copy_from_slice(&self.buffer[..length])),
+            Ok(length) => {
+                let datagram = Bytes::copy_from_slice(&self.buffer[..length]);
+                if length > self.max_datagram {
+                    Received::Oversized(datagram)
+                } else {
+                    Received::Datagram(datagram)
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Nothing,
             Err(error) => Received::Failed(error),
         }
@@ -179,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn datagrams_pass_up_to_the_largest_and_no_further() {
+    async fn datagrams_of_all_sizes_pass_and_large_ones_are_told_from_others() {
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut receiver = socket("127.0.0.1:0").await;
         for length in [1, 1_400, 1_401, 65_000, 7] {
@@ -189,13 +196,14 @@ mod tests {
         while received.len() < 5 {
             receiver.readable().await.unwrap();
             match receiver.receive() {
-                Received::Datagram(datagram) => received.push(Some(datagram.len())),
-                Received::Oversized => received.push(None),
+                Received::Datagram(datagram) => received.push((datagram.len(), false)),
+                Received::Oversized(datagram) => received.push((datagram.len(), true)),
                 Received::Nothing => {}
                 Received::Failed(error) => panic!("{error}"),
             }
         }
-        assert_eq!(received, [Some(1), Some(1_400), None, None, Some(7)]);
+        let sent = [(1, false), (1_400, false), (1_401, true), (65_000, true), (7, false)];
+        assert_eq!(received, sent);
         assert!(matches!(receiver.receive(), Received::Nothing));
     }
 }

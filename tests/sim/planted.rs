@@ -12,8 +12,7 @@ use crate::story::caught_by_story;
 const SEEDS: u64 = 1_000;
 
 /// Where those were caught last that few seeds catch: tried first.
-const LAST_CAUGHT_BY: [(PlantedBug, u64); 2] =
-    [(PlantedBug::NoHandoverTimer, 104), (PlantedBug::ForgetPromisesHeard, 40_077_203)];
+const LAST_CAUGHT_BY: [(PlantedBug, u64); 1] = [(PlantedBug::NoHandoverTimer, 104)];
 
 #[test]
 fn every_planted_bug_is_caught() {
