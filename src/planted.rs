@@ -82,6 +82,8 @@ pub enum PlantedBug {
     AnswerAnotherAction,
     /// A number of a client that is not known is executed, whatever it is.
     BeginAnywhere,
+    /// A client's first request is executed however late it comes.
+    BeginLate,
     /// A number that is forgotten is executed.
     ExecuteForgotten,
     /// What is known of clients is not in a snapshot.
@@ -102,7 +104,7 @@ pub enum PlantedBug {
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 48] = [
         Self::NumberOutOfTurn,
         Self::NoUndeliveredWindow,
         Self::NoUnstableWindow,
@@ -142,6 +144,7 @@ impl PlantedBug {
         Self::ExecuteAgain,
         Self::AnswerAnotherAction,
         Self::BeginAnywhere,
+        Self::BeginLate,
         Self::ExecuteForgotten,
         Self::TableNotInSnapshot,
         Self::NoteOwnNames,

@@ -36,7 +36,7 @@ pub(crate) fn pushes_and_pops(queue: i64, operations: u64) -> Vec<u8> {
 pub(crate) fn payload(actions: impl Iterator<Item = Action>) -> Vec<u8> {
     let mut payload = Vec::new();
     for action in actions {
-        Operation { request: None, action }.encode(&mut payload);
+        Operation::new(action, None).encode(&mut payload);
     }
     payload
 }

@@ -28,7 +28,7 @@ pub(super) async fn begin(
         return Err(Failure::Refused(no_time()));
     }
     // Its answer does not matter, only its place.
-    let read = Operation { action: Action::Id { label: 0 }, request: None };
+    let read = Operation::new(Action::Id { label: 0 }, None);
     let executed = replica.submit(read, patience).await.map_err(Failure::Refused)?;
     let failed = |error| Failure::BackupFailed { why: format!("no thread for it: {error}") };
     place.begin(executed.sequence).map_err(failed)

@@ -48,7 +48,7 @@ impl Service {
         if patience.is_zero() {
             return Err(Failure::Refused(no_time()).into());
         }
-        let operation = Operation { action, request };
+        let operation = Operation::new(action, request);
         let executed = self.replica.submit(operation, patience).await.map_err(Failure::Refused)?;
         let Executed { sequence, duplicate, result } = executed;
         match result {

@@ -181,10 +181,10 @@ mod tests {
     fn queues() -> Queues {
         let mut queues = Queues::new(Limits::DEFAULT);
         let request = Some(RequestName { client: "me".into(), number: 1 });
-        queues.apply(&Operation { action: Action::Create { label: -7 }, request });
+        queues.apply(&Operation::new(Action::Create { label: -7 }, request));
         for item in [3, -4, i64::MAX] {
             let action = Action::Push { queue: 1, item };
-            queues.apply(&Operation { action, request: None });
+            queues.apply(&Operation::new(action, None));
         }
         queues
     }

@@ -96,7 +96,7 @@ impl Queues {
         let Some(name) = &operation.request else {
             return self.execute(operation.action);
         };
-        match self.requests.judge(name, operation.action, self.sequence) {
+        match self.requests.judge(name, operation, self.sequence) {
             Judgement::Execute => {
                 let executed = self.execute(operation.action);
                 self.requests.keep(name, operation.action, executed);
@@ -107,6 +107,14 @@ impl Queues {
                 Executed { sequence: self.sequence, duplicate: false, result: Err(rejection) }
             }
         }
+    }
+
+    /// Says in an operation, when it is asked, whether its client is known by now: so that it can be told, when it comes late,
+    /// whether it was executed and forgotten meanwhile.
+    pub fn mark(&self, operation: &mut Operation) {
+        let begins = |name: &RequestName| name.number == 1 && !self.requests.knows(&name.client);
+        let begins = operation.request.as_ref().is_some_and(begins);
+        operation.unknown_at = if begins { self.sequence } else { 0 };
     }
 
     fn execute(&mut self, action: Action) -> Executed {

@@ -1,8 +1,8 @@
 //! What callers ask of the queues and what they are answered, and the bytes of what they ask.
 //!
 //! An operation is a tag byte, the action's integers as zigzag varints, and then, where the tag has the bit
-//! [`NAMED`], the request's name: number as a varint, length of the client in one byte, client. A tag that is not
-//! listed is malformed, so new actions and new flags have room in it, and a replica that does not know them says so
+//! [`NAMED`], the request's name: number as a varint, length of the client in one byte, client; and as a varint at which
+//! sequence the client was unknown. A tag that is not listed is malformed, so new actions and new flags have room in it, and a replica that does not know them says so
 //! instead of guessing.
 
 use crate::codec::{MAX_VARINT_LEN, Malformed, Reader, Writer, varint_len, zigzag_len};
@@ -79,6 +79,9 @@ pub struct Operation {
     pub action: Action,
     /// The request's name.
     pub request: Option<RequestName>,
+    /// Of a client's first request: when it was asked, its replica had executed all up to this sequence and knew nothing of
+    /// the client; 0 where it knew it, and for all others. The replica sets it.
+    pub unknown_at: u64,
 }
 
 /// What an executed operation answers when it could be done.
@@ -150,8 +153,17 @@ const NAMED: u8 = 0x80;
 
 impl Operation {
     /// The longest encoding: a named push.
-    pub const MAX_ENCODED_LEN: usize =
-        1 + 2 * MAX_VARINT_LEN + MAX_VARINT_LEN + 1 + RequestName::MAX_CLIENT_BYTES;
+    pub const MAX_ENCODED_LEN: usize = 1
+        + 2 * MAX_VARINT_LEN
+        + MAX_VARINT_LEN
+        + 1
+        + RequestName::MAX_CLIENT_BYTES
+        + MAX_VARINT_LEN;
+
+    /// An operation as a caller asks for it.
+    pub fn new(action: Action, request: Option<RequestName>) -> Self {
+        Self { action, request, unknown_at: 0 }
+    }
 
     /// Appends its bytes.
     ///
@@ -170,24 +182,27 @@ impl Operation {
             writer.varint(request.number);
             writer.count(request.client.len());
             writer.bytes(request.client.as_bytes());
+            writer.varint(self.unknown_at);
         }
     }
 
     /// The length of its bytes: 2 to [`Self::MAX_ENCODED_LEN`].
     pub fn encoded_len(&self) -> usize {
         let (_, first, second) = self.action.parts();
-        let name = self
-            .request
-            .as_ref()
-            .map_or(0, |request| varint_len(request.number) + 1 + request.client.len());
+        let name = self.request.as_ref().map_or(0, |request| {
+            varint_len(request.number) + 1 + request.client.len() + varint_len(self.unknown_at)
+        });
         1 + zigzag_len(first) + second.map_or(0, zigzag_len) + name
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let tag = reader.u8()?;
         let action = Action::decode(tag & !NAMED, reader)?;
-        let request = if tag & NAMED == 0 { None } else { Some(RequestName::decode(reader)?) };
-        Ok(Self { action, request })
+        if tag & NAMED == 0 {
+            return Ok(Self::new(action, None));
+        }
+        let request = Some(RequestName::decode(reader)?);
+        Ok(Self { action, request, unknown_at: reader.varint()? })
     }
 }
 
@@ -296,13 +311,15 @@ mod tests {
             0 => None,
             _ => named(&"c".repeat(letters), random.of_any_length(64).max(1)),
         };
-        Operation { action, request }
+        let unknown_at = request.as_ref().map_or(0, |_| random.of_any_length(64));
+        Operation { action, request, unknown_at }
     }
 
     /// These bytes are in logs on disks and in messages between replicas of two versions.
     #[test]
     fn operations_have_these_bytes() {
-        let plain = |action| Operation { action, request: None };
+        let plain = |action| Operation::new(action, None);
+        let pop = Action::Pop { queue: 2 };
         let push = Action::Push { queue: 3, item: i64::MIN };
         for (operation, bytes) in [
             (plain(Action::Create { label: -7 }), "01 0d"),
@@ -313,8 +330,8 @@ mod tests {
             (plain(Action::Top { queue: 0 }), "06 00"),
             (plain(Action::Size { queue: i64::MAX }), "07 feffffffffffffffff01"),
             (
-                Operation { action: Action::Pop { queue: 2 }, request: named("bob", 300) },
-                "85 04 ac02 03 626f62",
+                Operation { action: pop, request: named("bob", 300), unknown_at: 299 },
+                "85 04 ac02 03 626f62 ab02",
             ),
         ] {
             assert_eq!(hex(&encoded(&operation)), hex(&unhex(bytes)), "{operation:?}");
@@ -342,7 +359,8 @@ mod tests {
     fn the_longest_operation_is_a_named_push() {
         let client = "c".repeat(RequestName::MAX_CLIENT_BYTES);
         let action = Action::Push { queue: i64::MIN, item: i64::MAX };
-        let operation = Operation { action, request: named(&client, u64::MAX) };
+        let request = named(&client, u64::MAX);
+        let operation = Operation { action, request, unknown_at: u64::MAX };
         assert_eq!(encoded(&operation).len(), Operation::MAX_ENCODED_LEN);
     }
 
@@ -359,22 +377,23 @@ mod tests {
 
     #[test]
     fn what_no_replica_writes_is_malformed() {
-        let long = format!("85 04 01 41 {}", "63".repeat(RequestName::MAX_CLIENT_BYTES + 1));
+        let long = format!("85 04 01 41 {} 00", "63".repeat(RequestName::MAX_CLIENT_BYTES + 1));
         for payload in [
             "",
             "00 02",
             "08 02",
             "7f 02",
-            "80 02 01 01 63",
-            // Overlong: queue, number, length.
+            "80 02 01 01 63 00",
+            // Overlong: queue, number, length, unknown at.
             "05 8200",
-            "85 04 8100 01 63",
-            "85 04 01 8100 63",
+            "85 04 8100 01 63 00",
+            "85 04 01 8100 63 00",
+            "85 04 01 01 63 8000",
             // Number 0, no client, client too long, client not UTF-8.
-            "85 04 00 01 63",
-            "85 04 01 00",
+            "85 04 00 01 63 00",
+            "85 04 01 00 00",
             &long,
-            "85 04 01 01 ff",
+            "85 04 01 01 ff 00",
             // A good operation and a bad one.
             "05 02 00",
         ] {
@@ -402,6 +421,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "out of its range")]
     fn a_name_that_no_replica_can_read_is_not_written() {
-        encoded(&Operation { action: Action::Pop { queue: 1 }, request: named("", 1) });
+        encoded(&Operation::new(Action::Pop { queue: 1 }, named("", 1)));
     }
 }

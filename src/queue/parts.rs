@@ -1,7 +1,7 @@
 //! The whole state in parts of bounded length, and back: what a snapshot holds of it.
 //!
 //! ```text
-//! counts  1 | sequence | last id | queues | items | clients             first
+//! counts  1 | sequence | last id | queues | items | clients | clients forgotten through      first
 //! queue   2 | id | label | items, each zigzag, to the end of the part   in the order of the ids
 //! more    3 | further items of the queue before, likewise
 //! client  4 | name | last use | forgotten through | answers             in the order of their last use
@@ -41,6 +41,7 @@ impl Queues {
         writer.count(self.queues.len());
         writer.varint(self.items);
         writer.varint(self.requests.clients());
+        writer.varint(self.requests.forgotten_through());
         each(&part)?;
         for (id, queue) in &self.queues {
             part.clear();
@@ -90,6 +91,11 @@ impl Queues {
                 let queues = reader.varint()?;
                 let items = reader.varint()?;
                 let clients = reader.varint()?;
+                let forgotten_through = reader.varint()?;
+                if forgotten_through > self.sequence {
+                    return Err(Malformed("clients are forgotten that did not call yet"));
+                }
+                self.requests.begin_again(forgotten_through);
                 if self.sequence >= MOST.cast_unsigned() {
                     return Err(Malformed("a sequence is too great"));
                 }
@@ -266,7 +272,7 @@ mod tests {
                 client: format!("client {}", random.below(30)).into(),
                 number: 1 + random.below(50),
             });
-            queues.apply(&Operation { action, request });
+            queues.apply(&Operation { action, request, unknown_at: queues.sequence() });
         }
         queues
     }
@@ -281,7 +287,7 @@ mod tests {
             assert_eq!(again.digest(), queues.digest());
             // It goes on like the other.
             for label in 0..100 {
-                let create = Operation { action: Action::Create { label }, request: None };
+                let create = Operation::new(Action::Create { label }, None);
                 assert_eq!(again.apply(&create), queues.apply(&create));
             }
             assert_eq!(parts(&again), parts(&queues));
@@ -292,10 +298,10 @@ mod tests {
     fn a_part_that_is_missing_doubled_or_cut_is_found() {
         let mut random = Random::new(2);
         let mut queues = random_state(&mut random, 2_000);
-        let create = Operation { action: Action::Create { label: 99 }, request: None };
+        let create = Operation::new(Action::Create { label: 99 }, None);
         let Ok(Answer::Queue(queue)) = queues.apply(&create).result else { panic!("no queue") };
         for item in 0..2 * ITEMS as i64 {
-            queues.apply(&Operation { action: Action::Push { queue, item }, request: None });
+            queues.apply(&Operation::new(Action::Push { queue, item }, None));
         }
         let written = parts(&queues);
         assert!(written.iter().any(|part| part.first() == Some(&MORE)));

@@ -6,7 +6,7 @@ use crate::test_tools::Random;
 const SMALL: Limits = Limits { queues: 3, items: 5, ..Limits::DEFAULT };
 
 fn plain(action: Action) -> Operation {
-    Operation { action, request: None }
+    Operation::new(action, None)
 }
 
 /// What came of an action; asserts that it took the next sequence.

@@ -15,7 +15,7 @@ impl Replica {
         &mut self,
         now: Instant,
         call: CallId,
-        operation: Operation,
+        mut operation: Operation,
         deadline: Instant,
         effects: &mut Vec<Effect>,
     ) {
@@ -33,6 +33,7 @@ impl Replica {
             if planted!(self, ReadLocally) && matches!(operation.action, Action::Size { .. }) {
                 effects.push(self.early_answer(call, Answer::Size(0)));
             } else {
+                self.queues.mark(&mut operation);
                 self.calls.begin(now, call, operation, deadline);
             }
             return;

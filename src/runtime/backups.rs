@@ -297,7 +297,7 @@ mod tests {
             self.last += 1;
             let mut payload = Vec::new();
             for action in actions {
-                let operation = Operation { action: *action, request: None };
+                let operation = Operation::new(*action, None);
                 operation.encode(&mut payload);
                 self.queues.apply(&operation);
             }

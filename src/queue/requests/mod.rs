@@ -8,10 +8,12 @@
 //!   n - 32 are answered: its answers beyond the last 32 are forgotten.
 //! - A name is for one action.
 //!
-//! A number that cannot be judged is not executed. One hole is left, which no bounded table closes: a client that was
-//! forgotten as a whole and whose number 1 comes again looks like a new one, and its requests are executed again. So a
-//! client's first request must not be asked again once it may be forgotten, which is not before [`Limits::answers`]
-//! others were answered.
+//! A number that cannot be judged is not executed. A client that was forgotten as a whole looks like a new one when its
+//! number 1 comes again. Where that was asked before it was forgotten, and comes late, it is refused: it says at which
+//! sequence its client was unknown ([`Operation::unknown_at`]), which was before the client began, and so before it was last
+//! used. One hole is left, which no bounded table closes: a client's number 1 that is asked again once the client is forgotten
+//! is executed again, and so are its others then. No client is forgotten before so many others called that they have all
+//! [`Limits::answers`], each at most [`Limits::answers_of_client`] of them.
 
 mod kept;
 
@@ -19,7 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use self::kept::Kept;
-use super::operation::{Action, Answer, Executed, Rejection, RequestName};
+use super::operation::{Action, Answer, Executed, Operation, Rejection, RequestName};
 use super::{Digest, Limits};
 use crate::codec::Malformed;
 use crate::planted::{PlantedBug, planted};
@@ -34,6 +36,8 @@ pub(super) struct Requests {
     clients: BTreeMap<u64, Client>,
     /// When each client was last used: the way to it.
     last_used: BTreeMap<Arc<str>, u64>,
+    /// All clients that were forgotten as a whole were last used up to this sequence; 0 for none.
+    forgotten_through: u64,
     /// How many answers are kept in all.
     answers: u64,
     /// The sum of the clients' digests.
@@ -101,6 +105,7 @@ impl Requests {
             planted: None,
             clients: BTreeMap::new(),
             last_used: BTreeMap::new(),
+            forgotten_through: 0,
             answers: 0,
             digest: 0,
         }
@@ -112,11 +117,20 @@ impl Requests {
     }
 
     /// What is to be done about a request that is next in the order, at `sequence`.
-    pub(super) fn judge(&mut self, name: &RequestName, action: Action, sequence: u64) -> Judgement {
+    pub(super) fn judge(
+        &mut self,
+        name: &RequestName,
+        operation: &Operation,
+        sequence: u64,
+    ) -> Judgement {
+        let action = operation.action;
         let forgotten = |through| Judgement::Refuse(Rejection::RequestForgotten { through });
         let Some(client) = self.client(&name.client) else {
             let begins = name.number == 1 || planted!(in self.planted, BeginAnywhere);
-            return if begins { Judgement::Execute } else { forgotten(None) };
+            let late = name.number == 1
+                && operation.unknown_at < self.forgotten_through
+                && !planted!(in self.planted, BeginLate);
+            return if begins && !late { Judgement::Execute } else { forgotten(None) };
         };
         match client.answer(name.number) {
             Some(kept) if kept.is_of(action) || planted!(in self.planted, AnswerAnotherAction) => {
@@ -140,6 +154,11 @@ impl Requests {
         }
     }
 
+    /// Whether anything is kept of a client.
+    pub(super) fn knows(&self, client: &str) -> bool {
+        self.last_used.contains_key(client)
+    }
+
     /// Keeps the answer of a request that was just executed; forgets what there is no room for.
     pub(super) fn keep(&mut self, name: &RequestName, action: Action, executed: Executed) {
         let kept = Kept::new(name.number, executed.sequence, action, executed.result)
@@ -154,7 +173,17 @@ impl Requests {
 
     /// A hash of the whole table.
     pub(super) fn digest(&self) -> u64 {
-        self.digest
+        self.digest.wrapping_add(self.forgotten_through)
+    }
+
+    /// All clients that were forgotten as a whole were last used up to this sequence; 0 for none.
+    pub(super) fn forgotten_through(&self) -> u64 {
+        self.forgotten_through
+    }
+
+    /// Begins a table that is built again, before [`Self::add`].
+    pub(super) fn begin_again(&mut self, forgotten_through: u64) {
+        self.forgotten_through = forgotten_through;
     }
 
     /// All clients in the order in which they were last used: what [`Self::add`] takes.
@@ -194,7 +223,9 @@ impl Requests {
         if self.last_used.contains_key(&*record.name) {
             return Err(Malformed("a client is there twice"));
         }
-        if self.clients.last_key_value().is_some_and(|(last, _)| *last >= record.last_used) {
+        let before =
+            self.clients.last_key_value().map_or(self.forgotten_through, |(last, _)| *last);
+        if before >= record.last_used {
             return Err(Malformed("the clients are not in the order of their use"));
         }
         let answers = record.answers.len() as u64;
@@ -245,6 +276,7 @@ impl Requests {
     fn forget_least_used(&mut self) {
         let (last_used, client) = self.clients.pop_first().expect("answers are of clients");
         self.last_used.remove(&client.name);
+        self.forgotten_through = last_used;
         self.answers -= client.answers.len() as u64;
         self.digest = self.digest.wrapping_sub(client.digest(last_used));
     }

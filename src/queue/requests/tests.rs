@@ -9,7 +9,8 @@ const TINY: Limits = Limits { queues: 3, items: 5, answers: 7, answers_of_client
 
 fn named(client: &str, number: u64, action: Action) -> Operation {
     let request = RequestName { client: client.into(), number };
-    Operation { action, request: Some(request) }
+    // Asked so late that nobody was forgotten since.
+    Operation { action, request: Some(request), unknown_at: u64::MAX }
 }
 
 fn first(sequence: u64, result: Result<Answer, Rejection>) -> Executed {
@@ -109,16 +110,44 @@ fn the_client_that_was_not_used_for_longest_is_forgotten_first() {
     assert_eq!(ask("e", 1), first(17, none));
     assert_eq!(ask("c", 2), forgotten(18, None));
     assert_eq!(ask("a", 1), again(1, none));
-    // The hole that is left: forgotten as a whole, it looks like a new client.
+    // The hole that is left: asked again once it is forgotten as a whole, it looks like a new client.
     assert_eq!(ask("c", 1), first(20, none));
+}
+
+#[test]
+fn a_first_request_that_comes_late_is_not_executed_again() {
+    let mut queues = Queues::new(TINY);
+    let late = Operation { unknown_at: 0, ..named("a", 1, CREATE) };
+    queues.apply(&late);
+    // Those that come in time are executed, however many others are forgotten.
+    for client in 0..9 {
+        let sequence = queues.sequence();
+        let other = Operation { unknown_at: sequence, ..named(&client.to_string(), 1, CREATE) };
+        assert_eq!(queues.apply(&other), first(sequence + 1, Ok(Answer::Queue(1))));
+    }
+    assert_eq!(queues.apply(&late), forgotten(11, None));
+}
+
+#[test]
+fn a_first_request_says_when_its_client_was_unknown() {
+    let mut queues = Queues::new(TINY);
+    let marked = |queues: &Queues, client, number| {
+        let mut operation = named(client, number, CREATE);
+        queues.mark(&mut operation);
+        operation.unknown_at
+    };
+    queues.apply(&Operation::new(CREATE, None));
+    assert_eq!((marked(&queues, "a", 1), marked(&queues, "a", 2)), (1, 0));
+    queues.apply(&named("a", 1, CREATE));
+    assert_eq!((marked(&queues, "a", 1), marked(&queues, "b", 1)), (0, 2));
 }
 
 #[test]
 fn what_has_no_name_is_executed_each_time() {
     let mut queues = Queues::new(TINY);
-    queues.apply(&Operation { action: CREATE, request: None });
+    queues.apply(&Operation::new(CREATE, None));
     for sequence in 2..5 {
-        let executed = queues.apply(&Operation { action: push(1), request: None });
+        let executed = queues.apply(&Operation::new(push(1), None));
         assert_eq!(executed, first(sequence, Ok(Answer::Pushed)));
     }
 }
@@ -126,21 +155,36 @@ fn what_has_no_name_is_executed_each_time() {
 /// The table as a list of clients in the order of their use, searched from its start each time.
 #[derive(Default)]
 struct Model {
-    clients: Vec<(String, u64, Vec<AnswerRecord>)>,
+    clients: Vec<ModelClient>,
+    /// When the client was last used that was forgotten last.
+    forgotten: u64,
+}
+
+struct ModelClient {
+    name: String,
+    last_used: u64,
+    through: u64,
+    answers: Vec<AnswerRecord>,
 }
 
 impl Model {
     /// Gives what must come of a request, where it must not be executed.
-    fn judge(&mut self, name: &RequestName, action: Action, sequence: u64) -> Option<Executed> {
-        let Some(place) = self.clients.iter().position(|client| *client.0 == *name.client) else {
-            return (name.number > 1).then(|| forgotten(sequence, None));
+    fn judge(
+        &mut self,
+        name: &RequestName,
+        operation: &Operation,
+        sequence: u64,
+    ) -> Option<Executed> {
+        let Some(place) = self.clients.iter().position(|client| client.name == *name.client) else {
+            let begins = name.number == 1 && operation.unknown_at >= self.forgotten;
+            return (!begins).then(|| forgotten(sequence, None));
         };
-        let (_, through, answers) = &self.clients[place];
+        let ModelClient { through, answers, .. } = &self.clients[place];
         match answers.iter().find(|answer| answer.number == name.number) {
-            Some(answer) if answer.action == action => {
+            Some(answer) if answer.action == operation.action => {
                 let executed = again(answer.sequence, answer.result);
                 let client = self.clients.remove(place);
-                self.clients.push(client);
+                self.clients.push(ModelClient { last_used: sequence, ..client });
                 Some(executed)
             }
             Some(_) => Some(first(sequence, Err(Rejection::RequestReused))),
@@ -150,18 +194,24 @@ impl Model {
     }
 
     fn keep(&mut self, limits: Limits, client: &str, answer: AnswerRecord) {
-        let place = self.clients.iter().position(|known| known.0 == client);
+        let place = self.clients.iter().position(|known| known.name == client);
         let known = place.map(|place| self.clients.remove(place));
-        let mut known = known.unwrap_or_else(|| (client.to_owned(), 0, Vec::new()));
-        known.2.push(answer);
-        known.2.sort_by_key(|answer| answer.number);
-        if known.2.len() as u64 > limits.answers_of_client {
-            known.1 = known.2.remove(0).number;
+        let mut known = known.unwrap_or_else(|| ModelClient {
+            name: client.to_owned(),
+            last_used: 0,
+            through: 0,
+            answers: Vec::new(),
+        });
+        known.last_used = answer.sequence;
+        known.answers.push(answer);
+        known.answers.sort_by_key(|answer| answer.number);
+        if known.answers.len() as u64 > limits.answers_of_client {
+            known.through = known.answers.remove(0).number;
         }
         self.clients.push(known);
-        while self.clients.iter().map(|client| client.2.len() as u64).sum::<u64>() > limits.answers
-        {
-            self.clients.remove(0);
+        let kept = |client: &ModelClient| client.answers.len() as u64;
+        while self.clients.iter().map(kept).sum::<u64>() > limits.answers {
+            self.forgotten = self.clients.remove(0).last_used;
         }
     }
 }
@@ -193,7 +243,7 @@ fn random_operation(random: &mut Random, next: &mut [u64]) -> Operation {
         }
     };
     match random.below(12) {
-        0 => Operation { action, request: None },
+        0 => Operation::new(action, None),
         1 => named(&format!("client {client}"), number, action),
         // One number is for one action, mostly.
         _ => named(&format!("client {client}"), number, push(number.cast_signed() % 3)),
@@ -212,14 +262,15 @@ fn named_requests_are_executed_as_the_model_says() {
         let mut model = Model::default();
         let mut next = vec![0; 1 + random.index(8)];
         for _ in 0..600 {
-            let operation = random_operation(&mut random, &mut next);
+            let mut operation = random_operation(&mut random, &mut next);
+            operation.unknown_at = queues.sequence().saturating_sub(random.below(40));
             let sequence = queues.sequence() + 1;
             let answer = queues.apply(&operation);
             assert_eq!(queues.sequence(), sequence, "every operation takes one");
             let name = operation.request.as_ref();
-            let judged = name.and_then(|name| model.judge(name, operation.action, sequence));
+            let judged = name.and_then(|name| model.judge(name, &operation, sequence));
             let expected = judged.unwrap_or_else(|| {
-                let unnamed = Operation { request: None, ..operation };
+                let unnamed = Operation::new(operation.action, None);
                 let result = bare.apply(&unnamed).result;
                 if let Some(name) = name {
                     let RequestName { number, .. } = *name;
@@ -254,7 +305,7 @@ fn a_table_can_be_built_again_from_its_records() {
         let mut next = vec![0; 1 + random.index(8)];
         let apply = |table: &mut Requests, sequence, operation: &Operation| {
             let name = operation.request.as_ref().unwrap();
-            match table.judge(name, operation.action, sequence) {
+            match table.judge(name, operation, sequence) {
                 Judgement::Execute => {
                     let executed = first(sequence, Ok(Answer::Pushed));
                     table.keep(name, operation.action, executed);
@@ -268,6 +319,7 @@ fn a_table_can_be_built_again_from_its_records() {
             if random.below(20) == 0 {
                 let records: Vec<_> = table.records().collect();
                 let mut built = Requests::new(limits);
+                built.begin_again(table.forgotten_through());
                 records.iter().for_each(|record| built.add(record).unwrap());
                 assert_eq!(built.digest(), table.digest(), "seed {seed}");
                 assert!(built.records().eq(records), "seed {seed}");
@@ -278,6 +330,7 @@ fn a_table_can_be_built_again_from_its_records() {
             let number = next[client].max(1);
             let operation = named(&format!("{client}"), number, push(random.below(4) as i64 / 3));
             let mut other = Requests::new(limits);
+            other.begin_again(table.forgotten_through());
             table.records().for_each(|record| other.add(&record).unwrap());
             let answer = apply(&mut table, sequence, &operation);
             assert_eq!(apply(&mut other, sequence, &operation), answer, "seed {seed}");

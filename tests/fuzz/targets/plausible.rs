@@ -310,7 +310,7 @@ pub(crate) fn operation(input: &mut Unstructured<'_>) -> Operation {
         5 => Action::Top { queue },
         _ => Action::Size { queue },
     };
-    Operation { action, request: None }
+    Operation::new(action, None)
 }
 
 /// A payload: operations, or anything.

@@ -77,13 +77,14 @@ fn replay(entries: &[Entry], table: &mut Table) -> Vec<Place> {
     for entry in entries {
         let Body::Message { payload, .. } = &entry.body else { continue };
         for operation in decode_operations(payload).expect("replicas write what can be read") {
-            let (action, name) = (operation.action, operation.request);
+            let (action, name) = (operation.action, operation.request.clone());
             let sequence = places.len() as u64 + 1;
-            let due = name.as_ref().map_or(Due::Execute, |name| table.due(name, action));
+            let due =
+                name.as_ref().map_or(Due::Execute, |name| table.due(name, &operation, sequence));
             let (result, repeats) = match due {
                 Due::Execute => {
                     if let Some(name) = &name {
-                        table.executes(name, action, sequence);
+                        table.executes(name, &operation, sequence);
                     }
                     (model.apply(action), None)
                 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use ftqueue::testing::{Action, Limits, Rejection, RequestName};
+use ftqueue::testing::{Action, Limits, Operation, Rejection, RequestName};
 
 use crate::workload::{Call, Outcome};
 
@@ -18,6 +18,7 @@ pub(super) enum Due {
 /// What is kept of a client.
 #[derive(Default)]
 struct Client {
+    /// The sequence at which it was last used.
     last_use: u64,
     forgotten: u64,
     answers: BTreeMap<u64, (Action, u64)>,
@@ -27,11 +28,13 @@ struct Client {
 pub(super) struct Table {
     limits: Limits,
     clients: HashMap<Box<str>, Client>,
-    uses: u64,
+    /// When the client was last used that was forgotten last.
+    forgotten_use: u64,
     /// Where each name was executed.
     executed: HashMap<Box<str>, BTreeMap<u64, u64>>,
-    /// The clients that were forgotten as a whole, and those of them that began again: their names may count again.
-    forgotten: BTreeSet<Box<str>>,
+    /// The clients that were forgotten as a whole, and at which sequence; and those of them that began again: their names
+    /// may count again.
+    forgotten: BTreeMap<Box<str>, u64>,
     begun_again: BTreeSet<Box<str>>,
     /// How often each thing happened that is rare.
     pub(super) seen: BTreeMap<&'static str, u64>,
@@ -42,6 +45,7 @@ impl Table {
         let rare = [
             "client_begun_again",
             "client_forgotten",
+            "request_came_late",
             "request_forgotten",
             "request_of_unknown_client",
             "request_repeated",
@@ -50,9 +54,9 @@ impl Table {
         Self {
             limits,
             clients: HashMap::new(),
-            uses: 0,
+            forgotten_use: 0,
             executed: HashMap::new(),
-            forgotten: BTreeSet::new(),
+            forgotten: BTreeMap::new(),
             begun_again: BTreeSet::new(),
             seen: rare.map(|name| (name, 0)).into(),
         }
@@ -62,23 +66,24 @@ impl Table {
         *self.seen.get_mut(name).expect("it is listed") += 1;
     }
 
-    pub(super) fn due(&mut self, name: &RequestName, action: Action) -> Due {
+    pub(super) fn due(&mut self, name: &RequestName, operation: &Operation, sequence: u64) -> Due {
+        let action = operation.action;
         let Some(client) = self.clients.get_mut(&name.client) else {
-            if name.number == 1 {
+            let late = name.number == 1 && operation.unknown_at < self.forgotten_use;
+            if name.number == 1 && !late {
                 return Due::Execute;
             }
-            self.hit("request_of_unknown_client");
+            self.hit(if late { "request_came_late" } else { "request_of_unknown_client" });
             return Due::Refuse(Rejection::RequestForgotten { through: None });
         };
-        if let Some((asked, sequence)) = client.answers.get(&name.number).copied() {
+        if let Some((asked, first)) = client.answers.get(&name.number).copied() {
             if asked != action {
                 self.hit("request_reused");
                 return Due::Refuse(Rejection::RequestReused);
             }
-            self.uses += 1;
-            client.last_use = self.uses;
+            client.last_use = sequence;
             self.hit("request_repeated");
-            return Due::Repeat(sequence);
+            return Due::Repeat(first);
         }
         if name.number <= client.forgotten {
             let through = Some(client.forgotten);
@@ -88,9 +93,18 @@ impl Table {
         Due::Execute
     }
 
-    /// A request is executed: for the first time, or else its client was forgotten since and began again.
-    pub(super) fn executes(&mut self, name: &RequestName, action: Action, sequence: u64) {
-        if name.number == 1 && self.forgotten.contains(&name.client) {
+    /// A request is executed: for the first time, or else its client was forgotten since and begins again: with what was
+    /// asked after that.
+    pub(super) fn executes(&mut self, name: &RequestName, operation: &Operation, sequence: u64) {
+        let action = operation.action;
+        if name.number == 1
+            && let Some(forgotten_at) = self.forgotten.get(&name.client)
+        {
+            let unknown_at = operation.unknown_at;
+            assert!(
+                unknown_at >= *forgotten_at,
+                "{name:?} is executed again at {sequence}; its client was unknown at {unknown_at}, and forgotten at {forgotten_at}"
+            );
             self.begun_again.insert(name.client.clone());
             self.hit("client_begun_again");
         }
@@ -102,12 +116,11 @@ impl Table {
             let excused = self.begun_again(name);
             assert!(excused, "{name:?} is executed at {before}, and again at {sequence}");
         }
-        self.uses += 1;
         if !self.clients.contains_key(&name.client) {
             self.clients.insert(name.client.clone(), Client::default());
         }
         let client = self.clients.get_mut(&name.client).expect("it was added");
-        client.last_use = self.uses;
+        client.last_use = sequence;
         client.answers.insert(name.number, (action, sequence));
         if client.answers.len() as u64 > self.limits.answers_of_client {
             client.forgotten = client.answers.pop_first().expect("there are some").0;
@@ -119,8 +132,9 @@ impl Table {
         while self.limits.answers < Limits::DEFAULT.answers && kept(self) > self.limits.answers {
             let oldest = self.clients.iter().min_by_key(|(_, client)| client.last_use);
             let oldest = oldest.expect("answers are of clients").0.clone();
-            self.clients.remove(&oldest);
-            self.forgotten.insert(oldest);
+            let client = self.clients.remove(&oldest).expect("it was just found");
+            self.forgotten_use = client.last_use;
+            self.forgotten.insert(oldest, sequence);
             self.hit("client_forgotten");
         }
     }

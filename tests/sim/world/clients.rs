@@ -60,7 +60,7 @@ impl World {
         self.note(&[3, node as u64, index as u64]);
         let deadline = Instant(self.nodes[node].local(self.now).0 + patience);
         let request = self.workload.calls[index].name.clone();
-        let operation = Operation { action, request };
+        let operation = Operation::new(action, request);
         self.nodes[node].inbox.push(Event::Call {
             call: CallId(index as u64),
             operation,
