@@ -1,6 +1,6 @@
 //! `ftqueue serve`: one replica.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -161,7 +161,8 @@ pub(crate) fn run(arguments: ServeArguments) -> Exit {
                     )
                 }
             };
-            eprintln!("error: {message}");
+            // Nobody may be there to read it; the exit code tells it, too.
+            drop(writeln!(io::stderr(), "error: {message}"));
             exit
         }
     }
@@ -387,12 +388,15 @@ fn log_filter(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Logs from now on. A line that cannot be written, since the disk is full or whoever read it is gone, is lost, and nothing
+/// else is: to say so on standard error would fail as the line did, and end the replica.
 fn log_to_standard_error(filter: &str) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(filter).map_err(|error| Failure::Usage(error.to_string()))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
+        .log_internal_errors(false)
         .try_init()
         .map_err(|error| Failure::Start(format!("no log: {error}")))
 }

@@ -41,7 +41,8 @@ pub(crate) struct Replica {
     ring: SocketAddr,
     pub(crate) grpc: SocketAddr,
     pub(crate) data: PathBuf,
-    log: PathBuf,
+    /// Where its log is written.
+    pub(crate) log_file: PathBuf,
     process: Option<Child>,
 }
 
@@ -89,7 +90,7 @@ impl Cluster {
             ring: loopback(ring),
             grpc: loopback(grpc),
             data: directory.path().join(format!("r{id}")),
-            log: directory.path().join(format!("r{id}.log")),
+            log_file: directory.path().join(format!("r{id}.log")),
             process: None,
         };
         let mut replicas: Vec<_> = ports.iter().enumerate().map(replica).collect();
@@ -181,8 +182,14 @@ impl Replica {
     }
 
     fn spawn(&mut self, mut command: Command) {
-        let log = File::options().create(true).append(true).open(&self.log).unwrap();
-        let process = command.stderr(log).spawn().unwrap();
+        let log = File::options().create(true).append(true).open(&self.log_file).unwrap();
+        command.stderr(log);
+        self.run(command);
+    }
+
+    /// Starts the process by this command, whose log goes where it says.
+    pub(crate) fn run(&mut self, mut command: Command) {
+        let process = command.spawn().unwrap();
         assert!(self.process.replace(process).is_none(), "it was running");
     }
 
@@ -272,7 +279,7 @@ impl Replica {
 
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
+        fs::read_to_string(&self.log_file).unwrap_or_default()
     }
 }
 

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::calls::Call;
-use crate::cluster::{Cluster, STORAGE_FAILED};
+use crate::cluster::{Cluster, Replica, STORAGE_FAILED};
 use crate::load::{Load, now, tell};
 use crate::tmpfs::Tmpfs;
 use crate::tool::{call, call_within, endpoints, run, serving, until_status, wait_for};
@@ -25,6 +25,21 @@ struct Small {
 impl Small {
     /// None where nothing can be mounted, which is said.
     async fn start(with_small_disks: &[usize]) -> Option<Self> {
+        Self::start_and_place(with_small_disks, |_, _| {}).await
+    }
+
+    /// The same, with the replicas' logs on their small disks, beside their data.
+    async fn start_with_logs(with_small_disks: &[usize]) -> Option<Self> {
+        Self::start_and_place(with_small_disks, |replica, disk| {
+            replica.log_file = disk.root().join("log");
+        })
+        .await
+    }
+
+    async fn start_and_place(
+        with_small_disks: &[usize],
+        place: impl Fn(&mut Replica, &Tmpfs),
+    ) -> Option<Self> {
         for _ in 0..5 {
             let directory = tempfile::tempdir().unwrap();
             let mut disks: Vec<Option<Tmpfs>> = (0..SIZE).map(|_| None).collect();
@@ -41,6 +56,7 @@ impl Small {
             for (replica, disk) in cluster.replicas.iter_mut().zip(&disks) {
                 if let Some(disk) = disk {
                     replica.data = disk.root().join("data");
+                    place(replica, disk);
                 }
                 replica.start();
             }
@@ -164,10 +180,11 @@ async fn one_without_room_refuses_and_the_others_go_on() {
     pop_all(cluster, 1, 7);
 }
 
-/// Nobody has room: nobody answers anything, each says why, and with room all go on in the same lives.
+/// Nobody has room, not for a line of the log either: nobody answers anything, each says why, and with room all go on
+/// in the same lives.
 #[tokio::test]
 async fn none_has_room() {
-    let Some(small) = Small::start(&[0, 1, 2]).await else { return };
+    let Some(small) = Small::start_with_logs(&[0, 1, 2]).await else { return };
     let cluster = &small.cluster;
     assert_eq!(call(cluster, 0, &["create", "7"]).0, 0);
     (1..=3).for_each(|item| push(cluster, 0, item));
@@ -179,6 +196,7 @@ async fn none_has_room() {
     // One after the other, since what is left of the last page is filled by operations alone.
     for (id, disk) in small.disks().enumerate() {
         disk.fill();
+        disk.fill_last_page(&cluster.replicas[id].log_file);
         until_refused(cluster, id);
     }
     for id in cluster.all() {

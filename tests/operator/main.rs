@@ -14,6 +14,7 @@ mod inspect;
 #[allow(dead_code, reason = "shared with the tests of load, which use more of it")]
 #[path = "../survive/load.rs"]
 mod load;
+mod logs;
 mod metrics;
 mod recover;
 mod status;

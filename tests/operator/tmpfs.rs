@@ -35,9 +35,17 @@ impl Tmpfs {
 
     /// Takes all room that is left.
     pub(crate) fn fill(&self) {
-        let mut ballast = File::create(self.ballast()).unwrap();
+        self.append_all(&mut File::create(self.ballast()).unwrap());
+    }
+
+    /// Takes the room that is left at the end of a file here, once there is no other.
+    pub(crate) fn fill_last_page(&self, file: &Path) {
+        self.append_all(&mut File::options().append(true).open(file).unwrap());
+    }
+
+    fn append_all(&self, file: &mut File) {
         loop {
-            match ballast.write_all(&[1; 4096]) {
+            match file.write_all(&[b'\n'; 4096]) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::StorageFull => return,
                 Err(error) => panic!("{}: {error}", self.root.display()),
