@@ -61,6 +61,12 @@ impl OwnDisk {
 }
 
 impl Replica {
+    /// How many replicas the cluster was first started with; none where storage does not tell.
+    pub fn first_replicas(&self) -> Option<usize> {
+        let count = self.own_disk.first_disks.len();
+        (count > 0).then_some(count)
+    }
+
     /// Whether this replica may promise, number, ack and propose: its disk is sound, surely.
     pub(super) fn takes_part(&self) -> bool {
         let sound = matches!(self.own_disk.state, DiskState::Sound | DiskState::Accepted);
