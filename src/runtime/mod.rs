@@ -143,10 +143,10 @@ pub(crate) async fn start(
         CopyThread::start(folder()).map_err(|error| format!("no thread for copies: {error}"))?;
     let snapshots = SnapshotThread::start(folder(), owner)
         .map_err(|error| format!("no thread for snapshots: {error}"))?;
-    let alone = config.replicas == 1;
+    let replicas = config.replicas;
     let new_replica = || Replica::new(config.clone(), incarnation, &key, seed, clock.now());
     let (replica, storage) =
-        begin::begin(&directory, (owner, segment_length), distrusted, alone, new_replica)?;
+        begin::begin(&directory, (owner, segment_length), distrusted, replicas, new_replica)?;
     if durability == Durability::Async {
         warn!("--durability async: a loss of power can take back what was answered");
     }

@@ -17,6 +17,7 @@ mod load;
 mod logs;
 mod metrics;
 mod recover;
+mod replica_count;
 mod status;
 mod tmpfs;
 mod tool;
