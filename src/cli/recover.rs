@@ -12,7 +12,7 @@ use super::serve::{cluster_name, unix_milliseconds};
 use crate::entry::DiskState;
 use crate::replica::Snapshot;
 use crate::storage::{self, Accepted, DataDirectory, Owner, accept_loss};
-use crate::types::{Incarnation, MAX_REPLICAS, ReplicaId};
+use crate::types::{Incarnation, MAX_REPLICAS, ReplicaId, Seq, ViewNumber};
 
 /// The arguments of `recover`.
 #[derive(Args, Debug)]
@@ -31,6 +31,9 @@ directory alone does not say that anything was lost;
 Then run it for as few replicas as a majority needs, counting those whose disks are sound. The others recover by \
 themselves. Where the cluster never was started as a whole, so that the other replicas are `new`, empty the directory \
 instead.
+
+Where the file that says whose directory it is is missing or damaged, --id and --cluster-name say it, and the file \
+is written anew. Nothing is lost if the log is sound.
 
 Exits with 1 if the disk is not lost, with 3 if DIR cannot be used.
 
@@ -57,6 +60,23 @@ pub(crate) struct RecoverArguments {
     output: OutputArguments,
 }
 
+/// What came of it.
+enum Recovered {
+    /// What can be read is all that counts from now on.
+    Accepted { held: Box<Snapshot>, end: (ViewNumber, Seq) },
+    /// The log is sound; the file that says whose it is was not, and is written anew.
+    OwnerWritten,
+    /// There is nothing to do.
+    NotLost(DiskState),
+}
+
+/// Why there was none.
+enum Failure {
+    Storage(storage::Error),
+    /// Nothing says whose directory it is.
+    Ownerless(storage::Error),
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -64,7 +84,7 @@ pub(crate) struct RecoverArguments {
 pub(crate) fn run(arguments: &RecoverArguments) -> io::Result<Exit> {
     let mut out = io::stdout().lock();
     let (exit, why) = match recover(arguments) {
-        Ok((owner, Accepted::Sound { state: held, end: (view, last) })) => {
+        Ok((owner, Recovered::Accepted { held, end: (view, last) })) => {
             let (delivered, sequence) = (held.delivered_through(), held.queues().sequence());
             if arguments.output.json {
                 let object = json!({
@@ -86,13 +106,30 @@ pub(crate) fn run(arguments: &RecoverArguments) -> io::Result<Exit> {
             }
             return Ok(Exit::Ok);
         }
-        Ok((_, Accepted::NotLost(DiskState::Empty | DiskState::New))) => {
+        Ok((Owner { cluster, replica }, Recovered::OwnerWritten)) => {
+            if arguments.output.json {
+                let object = json!({ "replica": replica.0, "cluster": cluster, "lost": false });
+                writeln!(out, "{object}")?;
+            } else {
+                writeln!(
+                    out,
+                    "the log is sound, and nothing is lost: the file `incarnation` says again that it is of {replica} of \
+                     cluster {cluster}\nstart it: it takes part with all that it had"
+                )?;
+            }
+            return Ok(Exit::Ok);
+        }
+        Ok((_, Recovered::NotLost(DiskState::Empty | DiskState::New))) => {
             (Exit::Refused, "the disk is new: there is nothing to accept the loss of".to_owned())
         }
-        Ok((_, Accepted::NotLost(_))) => {
+        Ok((_, Recovered::NotLost(_))) => {
             (Exit::Refused, "the disk is sound: there is nothing to accept the loss of".to_owned())
         }
-        Err(error) => (Exit::Unreachable, error.to_string()),
+        Err(Failure::Storage(error)) => (Exit::Unreachable, error.to_string()),
+        Err(Failure::Ownerless(error)) => (
+            Exit::Unreachable,
+            format!("{error}; --id and --cluster-name say whose directory it is"),
+        ),
     };
     if arguments.output.json {
         writeln!(out, "{}", json!({ "error": why }))?;
@@ -102,21 +139,36 @@ pub(crate) fn run(arguments: &RecoverArguments) -> io::Result<Exit> {
     Ok(exit)
 }
 
-fn recover(arguments: &RecoverArguments) -> Result<(Owner, Accepted<Snapshot>), storage::Error> {
+fn recover(arguments: &RecoverArguments) -> Result<(Owner, Recovered), Failure> {
     if !arguments.data.is_dir() {
         let (path, source) = (arguments.data.clone(), io::ErrorKind::NotFound.into());
-        return Err(storage::Error::Unusable { path, source });
+        return Err(storage::Error::Unusable { path, source }.into());
     }
     let directory = DataDirectory::open(&arguments.data)?;
     let told = arguments.id.zip(arguments.cluster_name.clone());
-    let (owner, last) = match (directory.owner_and_last_life(), told) {
-        (Ok(found), _) => found,
+    let (owner, last, found) = match (directory.owner_and_last_life(), told) {
+        (Ok((owner, last)), _) => (owner, last, true),
         (Err(storage::Error::Damaged { .. }), Some((id, cluster))) => {
-            (Owner { cluster, replica: ReplicaId(id) }, Incarnation(0))
+            (Owner { cluster, replica: ReplicaId(id) }, Incarnation(0), false)
         }
-        (Err(error), _) => return Err(error),
+        (Err(error @ storage::Error::Damaged { .. }), None) => {
+            return Err(Failure::Ownerless(error));
+        }
+        (Err(error), _) => return Err(error.into()),
     };
-    let accepted = accept_loss(&directory, owner.hash())?;
+    let recovered = match accept_loss(&directory, owner.hash())? {
+        Accepted::Sound { state, end } => Recovered::Accepted { held: Box::new(state), end },
+        Accepted::NotLost(DiskState::Sound | DiskState::Accepted) if !found => {
+            Recovered::OwnerWritten
+        }
+        Accepted::NotLost(state) => return Ok((owner, Recovered::NotLost(state))),
+    };
     directory.begin_life(&owner, last, unix_milliseconds())?;
-    Ok((owner, accepted))
+    Ok((owner, recovered))
+}
+
+impl From<storage::Error> for Failure {
+    fn from(error: storage::Error) -> Self {
+        Self::Storage(error)
+    }
 }

@@ -152,3 +152,37 @@ async fn one_disk_is_lost_after_another_and_then_all() {
         assert_eq!(call(&cluster, id, &["size", "1"]).1["result"], json!({ "size": 3 }));
     }
 }
+
+/// The file that says whose directory it is and which life is gone, and the log is sound: an operator who says whose it is
+/// gets it back, and is told that nothing was lost.
+#[tokio::test]
+async fn a_directory_that_does_not_say_whose_it_is() {
+    let mut cluster = Cluster::start(1).await;
+    assert_eq!(call(&cluster, 0, &["create", "7"]).0, 0);
+    cluster.replicas[0].kill().await;
+    let data = cluster.replicas[0].data.clone();
+    let file = data.join("incarnation");
+    let told = |name: &str| {
+        let data = data.to_str().unwrap();
+        let whose = ["--id", "0", "--cluster-name", name];
+        run(&[&["recover", "--accept-loss", "--json", "--data", data], &whose[..]].concat())
+    };
+    let before = fs::read(&file).unwrap();
+    assert_eq!((told("ftqueue").exit, fs::read(&file).unwrap()), (REFUSED, before), "it is sound");
+
+    fs::remove_file(&file).unwrap();
+    cluster.replicas[0].start();
+    assert_eq!(cluster.replicas[0].exit_code().await, Some(DAMAGED));
+    let unknown = recover(&data);
+    let why = unknown.object()["error"].as_str().unwrap().to_owned();
+    assert_eq!(unknown.exit, UNREADABLE, "{why}");
+    assert!(why.contains("it is missing") && why.contains("--id and --cluster-name"), "{why}");
+    assert_eq!((told("another").exit, file.exists()), (UNREADABLE, false));
+
+    let written = told("ftqueue");
+    let expected = json!({ "replica": 0, "cluster": "ftqueue", "lost": false });
+    assert_eq!((written.exit, written.object()), (0, expected));
+    cluster.replicas[0].start();
+    cluster.replicas[0].until(ServingStatus::Serving).await;
+    assert_eq!(call(&cluster, 0, &["id", "7"]).1["result"], json!({ "queue_id": 1 }));
+}
