@@ -9,7 +9,8 @@ use crate::client::{Failure, FailureCause, Outcome};
 pub(crate) enum Exit {
     /// All went well.
     Ok,
-    /// The answer is a bad one: an error of a replica, an unhealthy replica, a run that did not come out right.
+    /// The answer is a bad one: an error of a replica, an unhealthy replica, a run that did not come out right; or that
+    /// nobody will ever know what became of a call.
     Refused,
     /// The arguments make no sense.
     Usage,
@@ -17,7 +18,7 @@ pub(crate) enum Exit {
     Unreachable,
     /// The replica's storage failed, and it ended rather than promise what it cannot keep.
     Storage,
-    /// A call was sent and not answered in time: it may have been executed, or may be still.
+    /// A call was sent and not answered in time: it may have been executed, or may be still. Another try may tell.
     Unknown,
     /// The replica's storage, or a backup, holds something else than what was written, or less.
     Damaged,
@@ -40,6 +41,8 @@ impl Exit {
     /// The exit of a command whose call failed.
     pub(crate) fn of_failure(failure: &Failure) -> Self {
         match (failure.cause, failure.outcome) {
+            // Scripts try again what is unknown: here no try tells more.
+            _ if failure.is_forgotten() => Self::Refused,
             (_, Outcome::Unknown) => Self::Unknown,
             (FailureCause::NotConnected | FailureCause::NotSent, _) => Self::Unreachable,
             (_, Outcome::Executed { .. } | Outcome::NotExecuted) => Self::Refused,
@@ -57,7 +60,8 @@ impl From<Exit> for ExitCode {
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  all went well
-  1  a replica answered with an error, is not healthy, or a run did not come out right
+  1  a replica answered with an error, is not healthy, or a run did not come out right; or the
+     replicas have forgotten a request, and its outcome stays unknown (REQUEST_FORGOTTEN)
   2  the arguments make no sense
   3  the command could not start, or no replica could be reached: nothing was executed
   4  a replica's storage failed (serve)
