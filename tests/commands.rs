@@ -1,6 +1,6 @@
 //! The commands as a user meets them: real processes on loopback, their output and their exit codes.
 
-use std::io::{BufRead, BufReader, Read as _};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -315,6 +315,58 @@ fn a_push_of_unknown_outcome_is_repeated_by_the_line_that_is_printed() {
     let (exit, out, err) = outcome(&pasted);
     assert_eq!((exit, out.as_str()), (0, "ok\n"), "{line}: {err}");
     assert_eq!(run(&["pop", "1", "--endpoints", &endpoint]).1, "5\n");
+}
+
+/// A call to one who takes it and never answers, by a command with this input; then a signal: how the command ends.
+fn interrupted(words: &[&str], input: &str, with: Signal) -> (i32, String, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let endpoint = listener.local_addr().unwrap().to_string();
+    let further = ["--endpoints", &endpoint, "--timeout", "1h"];
+    let mut command = ftqueue(&[words, &further].concat());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    process.stdin.as_ref().unwrap().write_all(input.as_bytes()).unwrap();
+    let _connection = wait_for("a call", || listener.accept().ok());
+    signal(&process, with);
+    wait_for("its end", || process.try_wait().unwrap());
+    outcome(&process.wait_with_output().unwrap())
+}
+
+#[test]
+fn a_call_that_is_interrupted_says_how_it_is_repeated() {
+    for with in [Signal::INT, Signal::TERM] {
+        let (exit, out, err) = interrupted(&["push", "1", "5", "-6"], "", with);
+        assert_eq!((exit, out.as_str()), (5, ""), "{err}");
+        assert!(err.contains("  outcome  unknown: it may have been executed"), "{err}");
+        assert!(err.contains(" push 1 5 -6 --client "), "{err}");
+
+        let (exit, out, err) = interrupted(&["pop", "1", "--json"], "", with);
+        assert_eq!((exit, err.as_str()), (5, ""));
+        let call: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(call["error"]["reason"], "INTERRUPTED");
+        assert_eq!(call["request"]["number"], 1);
+
+        // What comes after it is not read.
+        let (exit, out, err) = interrupted(&["shell"], "push 1 5\nnonsense\n", with);
+        assert_eq!((exit, out.as_str()), (5, ""), "{err}");
+        assert!(err.contains("  repeat   push 1 5 --client "), "{err}");
+        assert!(!err.contains("nonsense"), "{err}");
+    }
+}
+
+#[test]
+fn a_shell_that_waits_for_a_line_is_ended_by_a_signal() {
+    for with in [Signal::INT, Signal::TERM] {
+        let mut shell = ftqueue(&["shell"]);
+        let mut shell = shell.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        shell.stdin.as_ref().unwrap().write_all(b"nonsense\n").unwrap();
+        let mut complaint = [0];
+        shell.stderr.as_mut().unwrap().read_exact(&mut complaint).unwrap();
+        signal(&shell, with);
+        let status = wait_for("its end", || shell.try_wait().unwrap());
+        assert_eq!(status.code(), Some(128 + with.as_raw()));
+    }
 }
 
 fn bench(cluster: &Cluster, history: &Path, further: &[&str]) -> Command {

@@ -1,6 +1,8 @@
 //! `ftqueue create`, `destroy`, `id`, `push`, `pop`, `top`, `size`: one call, or a few of a kind.
 
+use std::future::Future;
 use std::io::{self, Write};
+use std::pin::{Pin, pin};
 
 use clap::{Args, Subcommand};
 
@@ -8,6 +10,7 @@ use super::arguments::{ConnectionArguments, OutputArguments};
 use super::exit::Exit;
 use super::paste::{quoted, typed};
 use super::record::CallRecord;
+use super::signals::Signals;
 use crate::client::{Called, Client, Endpoint, Failure, FailureCause, Outcome, code_name};
 use crate::history::op_name;
 use crate::queue::{Action, Answer, QueueId, RequestName};
@@ -214,7 +217,7 @@ pub(crate) struct CallArguments {
     output: OutputArguments,
 }
 
-/// Runs the command.
+/// Runs the command. A signal ends it with what is known by then.
 ///
 /// # Errors
 /// When its output cannot be written.
@@ -222,33 +225,36 @@ pub(crate) async fn run(call: Call<CallArguments>) -> io::Result<Exit> {
     let CallArguments { connection, output } = call.further();
     let client = connection.client();
     let (out, err) = (&mut io::stdout(), &mut io::stderr());
+    let mut signals = Signals::new()?;
+    let stop = pin!(async {
+        signals.next().await;
+    });
     if output.json {
-        call_for_machines(&call.requests(), &client, out).await
+        call_for_machines(&call.requests(), &client, stop, out).await
     } else {
         let line = |words: &str| line_to_paste(words, &connection.endpoints);
-        call_for_people(&call.requests(), &client, line, out, err).await
+        call_for_people(&call.requests(), &client, stop, line, out, err).await
     }
 }
 
-/// Has one operation executed, under its name where it has one, else under the client's next.
+/// Has one operation executed, under its name where it has one, else under the client's next; until `stop` ends.
 pub(crate) async fn execute(
     (action, name): &(Action, Option<RequestName>),
     client: &Client,
+    stop: impl Future<Output = ()>,
 ) -> Called {
-    match name {
-        Some(name) => client.call_as(*action, name.clone()).await,
-        None => client.call(*action).await,
-    }
+    client.call_until(*action, name.clone(), stop).await
 }
 
-/// One object a line for each call, whatever came of it.
+/// One object a line for each call, whatever came of it, up to the first that failed.
 async fn call_for_machines(
     requests: &[(Action, Option<RequestName>)],
     client: &Client,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
     out: &mut impl Write,
 ) -> io::Result<Exit> {
     for request in requests {
-        let called = execute(request, client).await;
+        let called = execute(request, client, stop.as_mut()).await;
         writeln!(out, "{}", serde_json::to_string(&CallRecord::new(request.0, &called))?)?;
         if let Err(failure) = &called.result {
             return Ok(Exit::of_failure(failure));
@@ -262,13 +268,14 @@ async fn call_for_machines(
 async fn call_for_people(
     requests: &[(Action, Option<RequestName>)],
     client: &Client,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
     line: impl Fn(&str) -> String,
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<Exit> {
     let mut last = None;
     for (done, request) in requests.iter().enumerate() {
-        let called = execute(request, client).await;
+        let called = execute(request, client, stop.as_mut()).await;
         match &called.result {
             Ok(answered) => {
                 if answered.duplicate {
@@ -356,7 +363,9 @@ pub(crate) fn failure_for_people(action: Action, called: &Called, failure: &Fail
     let from = match cause {
         FailureCause::Replica => format!(", from {endpoint}"),
         FailureCause::NoAnswer | FailureCause::ConnectionLost => format!(", {endpoint} was called"),
-        FailureCause::NotConnected | FailureCause::NotSent => String::new(),
+        FailureCause::NotConnected | FailureCause::NotSent | FailureCause::Interrupted => {
+            String::new()
+        }
     };
     let outcome = match outcome {
         Outcome::Executed { sequence } => {
@@ -382,6 +391,7 @@ pub(crate) fn failure_for_people(action: Action, called: &Called, failure: &Fail
 
 #[cfg(test)]
 mod tests {
+    use std::future::{pending, ready};
     use std::time::Duration;
 
     use super::*;
@@ -401,9 +411,18 @@ mod tests {
         client: &Client,
         requests: &[(Action, Option<RequestName>)],
     ) -> (Exit, String, String) {
+        people_until(client, requests, pending()).await
+    }
+
+    async fn people_until(
+        client: &Client,
+        requests: &[(Action, Option<RequestName>)],
+        stop: impl Future<Output = ()>,
+    ) -> (Exit, String, String) {
+        let stop = pin!(stop);
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let line = |words: &str| format!("ftqueue {words}");
-        let exit = call_for_people(requests, client, line, &mut out, &mut err).await.unwrap();
+        let exit = call_for_people(requests, client, stop, line, &mut out, &mut err).await.unwrap();
         (exit, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
     }
 
@@ -490,6 +509,47 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_who_does_not_wait_gets_the_line_that_repeats_what_was_sent() {
+        let queues = Queues::default();
+        let serving = TestReplica::start(&queues, Behaviour::Serve).await;
+        let hangs_then =
+            TestReplica::start_with(&queues, Behaviour::Serve, 1, Behaviour::Hang).await;
+        people(&client(&serving), &[CREATE]).await;
+        let came_before = queues.came().len();
+        let second_came = async {
+            while queues.came().len() < came_before + 2 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let patient = calling(&hangs_then.endpoint, Duration::from_secs(60));
+        let push = unnamed(&[7, 8, 9].map(|item| Action::Push { queue: 1, item }));
+        let (exit, out, err) = people_until(&patient, &push, second_came).await;
+        assert_eq!((exit, out.as_str()), (Exit::Unknown, ""));
+        let expected = "push failed: it was interrupted before an answer came\n  \
+                        reason   INTERRUPTED (CANCELLED)\n  outcome  unknown: it may have been executed";
+        assert!(err.starts_with(expected), "{err}");
+        let (name, number) = queues.came().pop().unwrap();
+        let last = format!(
+            "  before   1 of 3 were done\n  repeat   ftqueue push 1 8 9 --client {name} --number {number}\n"
+        );
+        assert!(err.ends_with(&last), "{err}");
+    }
+
+    #[tokio::test]
+    async fn what_was_interrupted_before_it_was_sent_is_not_executed() {
+        let queues = Queues::default();
+        let replica = TestReplica::start(&queues, Behaviour::Serve).await;
+        let (exit, out, err) =
+            people_until(&client(&replica), &unnamed(&[CREATE]), ready(())).await;
+        assert_eq!((exit, out.as_str()), (Exit::Unreachable, ""));
+        assert!(
+            err.ends_with("  reason   INTERRUPTED (CANCELLED)\n  outcome  not executed\n"),
+            "{err}"
+        );
+        assert!(queues.came().is_empty());
+    }
+
+    #[tokio::test]
     async fn a_forgotten_request_is_told_from_others() {
         let forgets = Behaviour::Refuse {
             code: tonic::Code::FailedPrecondition,
@@ -510,8 +570,8 @@ mod tests {
         let pop = |queue| Action::Pop { queue };
         let mut out = Vec::new();
         let actions = [CREATE, pop(1), pop(2), pop(1)];
-        let exit =
-            call_for_machines(&unnamed(&actions), &client(&replica), &mut out).await.unwrap();
+        let (requests, stop) = (unnamed(&actions), pin!(pending()));
+        let exit = call_for_machines(&requests, &client(&replica), stop, &mut out).await.unwrap();
         assert_eq!(exit, Exit::Refused);
         let out = String::from_utf8(out).unwrap();
         let lines: Vec<serde_json::Value> =

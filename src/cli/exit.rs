@@ -18,7 +18,7 @@ pub(crate) enum Exit {
     Unreachable,
     /// The replica's storage failed, and it ended rather than promise what it cannot keep.
     Storage,
-    /// A call was sent and not answered in time: it may have been executed, or may be still. Another try may tell.
+    /// A call was sent and not answered in time, or interrupted: it may have been executed, or may be still. Another try may tell.
     Unknown,
     /// The replica's storage, or a backup, holds something else than what was written, or less.
     Damaged,
@@ -65,8 +65,8 @@ Exit codes:
   2  the arguments make no sense
   3  the command could not start, or no replica could be reached: nothing was executed
   4  a replica's storage failed (serve)
-  5  a call was sent and not answered in time: it may have been executed, or may be still; a line
-     that repeats it, and counts once, is printed
+  5  a call was sent and not answered in time, or interrupted: it may have been executed, or may be
+     still; a line that repeats it, and counts once, is printed
   6  a replica's storage is damaged (serve, inspect), or a backup is (restore)";
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one and gives its number.
+    /// Waits for the next one and gives its number. May be dropped while it waits.
     pub(crate) async fn next(&mut self) -> i32 {
         let kind = tokio::select! {
             _ = self.interrupt.recv() => SignalKind::interrupt(),

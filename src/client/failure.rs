@@ -44,8 +44,10 @@ pub(crate) enum FailureCause {
     ConnectionLost,
     /// This side: there was no connection to send the call on.
     NotConnected,
-    /// This side: the time was up before the call's turn came to be sent.
+    /// This side: the time was up, or nobody wanted the answer any more, before the call's turn came to be sent.
     NotSent,
+    /// This side: nobody wanted the answer any more.
+    Interrupted,
 }
 
 /// A call that failed.
@@ -55,8 +57,8 @@ pub(crate) struct Failure {
     pub cause: FailureCause,
     /// The gRPC code.
     pub code: Code,
-    /// The stable reason: the replica's, or `NOT_CONNECTED`, `CONNECTION_LOST`, `NO_ANSWER`, `NOT_SENT`, `BAD_ANSWER`
-    /// of this side; the code's name where the replica gave none.
+    /// The stable reason: the replica's, or `NOT_CONNECTED`, `CONNECTION_LOST`, `NO_ANSWER`, `NOT_SENT`, `INTERRUPTED`,
+    /// `BAD_ANSWER` of this side; the code's name where the replica gave none.
     pub reason: String,
     /// For people.
     pub message: String,
@@ -82,6 +84,13 @@ impl Failure {
     pub(crate) fn no_answer() -> Self {
         let message = "no answer came in time".to_owned();
         Self::of_this_side(FailureCause::NoAnswer, Code::DeadlineExceeded, "NO_ANSWER", message)
+    }
+
+    /// Whoever asked does not wait any longer; a try may have been `sent`.
+    pub(crate) fn interrupted(sent: bool) -> Self {
+        let cause = if sent { FailureCause::Interrupted } else { FailureCause::NotSent };
+        let message = "it was interrupted before an answer came".to_owned();
+        Self::of_this_side(cause, Code::Cancelled, "INTERRUPTED", message)
     }
 
     /// The replica's answer makes no sense.

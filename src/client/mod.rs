@@ -17,6 +17,8 @@ mod retry;
 pub(crate) mod test_replica;
 
 use std::fmt;
+use std::future::{Future, pending};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -216,28 +218,47 @@ impl Client {
 
     /// Has an operation executed, under the next name if it changes state.
     pub(crate) async fn call(&self, action: Action) -> Called {
-        let deadline = self.deadline();
-        if changes_state(action) {
-            self.call_by_next_name(action, deadline).await
-        } else {
-            let tried = self.inner.tries(action, None, deadline, false).await;
-            self.inner.called(tried, None)
+        self.call_until(action, None, pending()).await
+    }
+
+    /// The same under this name, where there is one: tries of it may have been made before. Ends when `stop` does, and
+    /// then tells the name and what is known of the outcome.
+    pub(crate) async fn call_until(
+        &self,
+        action: Action,
+        name: Option<RequestName>,
+        stop: impl Future<Output = ()>,
+    ) -> Called {
+        let deadline = Instant::now() + self.inner.timeout;
+        if name.is_none() && changes_state(action) {
+            return self.call_by_next_name(action, deadline, stop).await;
         }
+        let tried = self.inner.tries(action, name.as_ref(), deadline, name.is_some(), stop).await;
+        self.inner.called(tried, name)
     }
 
-    /// Has an operation executed under this name. Tries of it may have been made before.
-    pub(crate) async fn call_as(&self, action: Action, request: RequestName) -> Called {
-        let tried = self.inner.tries(action, Some(&request), self.deadline(), true).await;
-        self.inner.called(tried, Some(request))
-    }
-
-    async fn call_by_next_name(&self, action: Action, deadline: Instant) -> Called {
+    async fn call_by_next_name(
+        &self,
+        action: Action,
+        deadline: Instant,
+        stop: impl Future<Output = ()>,
+    ) -> Called {
+        let mut stop = pin!(stop);
+        let not_sent = |failure| {
+            let endpoint = self.endpoint().clone();
+            Called { endpoint, request: None, result: Err(failure) }
+        };
         loop {
-            let Ok(ticket) = timeout_at(deadline, self.inner.names.take()).await else {
-                let result = Err(Failure::not_sent());
-                return Called { endpoint: self.endpoint().clone(), request: None, result };
+            let ticket = tokio::select! {
+                biased;
+                () = &mut stop => return not_sent(Failure::interrupted(false)),
+                ticket = timeout_at(deadline, self.inner.names.take()) => ticket,
             };
-            let tried = self.inner.tries(action, Some(ticket.request()), deadline, false).await;
+            let Ok(ticket) = ticket else {
+                return not_sent(Failure::not_sent());
+            };
+            let name = Some(ticket.request());
+            let tried = self.inner.tries(action, name, deadline, false, stop.as_mut()).await;
             let request = ticket.request().clone();
             let ended = ended(&tried.result);
             ticket.end(ended);
@@ -250,10 +271,6 @@ impl Client {
             }
             return self.inner.called(tried, Some(request));
         }
-    }
-
-    fn deadline(&self) -> Instant {
-        Instant::now() + self.inner.timeout
     }
 }
 
@@ -272,10 +289,12 @@ impl Inner {
         request: Option<&RequestName>,
         deadline: Instant,
         maybe_executed: bool,
+        stop: impl Future<Output = ()>,
     ) -> Tried {
         let (endpoints, first) = (self.replicas.len(), self.first());
         let bounds = Bounds { endpoints, first, deadline, maybe_executed };
-        let tried = retry::call(&Calls { replicas: &self.replicas, action, request }, bounds).await;
+        let calls = Calls { replicas: &self.replicas, action, request };
+        let tried = retry::call(&calls, bounds, stop).await;
         if tried.result.is_ok() {
             self.first.store(tried.endpoint, Ordering::Relaxed);
         }
@@ -354,7 +373,7 @@ impl Named<'_> {
     }
 
     async fn call(self, action: Action) -> Called {
-        self.client.call_as(action, self.request).await
+        self.client.call_until(action, Some(self.request), pending()).await
     }
 }
 

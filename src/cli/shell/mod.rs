@@ -4,14 +4,17 @@ mod line;
 mod lines;
 
 use std::io::{self, Write};
+use std::pin::{Pin, pin};
 
 use clap::Args;
+use tokio::signal::unix::SignalKind;
 
 use self::line::Line;
 use self::lines::Lines;
 use super::arguments::ConnectionArguments;
 use super::call::{answer_for_people, execute, failure_for_people, words_to_repeat};
 use super::exit::Exit;
+use super::signals::Signals;
 use crate::client::{Called, Client};
 use crate::queue::{Action, RequestName};
 
@@ -22,7 +25,7 @@ At the prompt, `help` lists the commands, Tab completes them, and the arrow keys
 lines, which are kept in $XDG_STATE_HOME/ftqueue/shell_history (~/.local/state without that \
 variable). The prompt is the replica that is called next; `use HOST:PORT` calls another. Each answer \
 comes with its sequence and the replica that gave it. A call whose outcome is unknown is repeated by \
-the line that is printed with it.
+the line that is printed with it; Ctrl-C ends a call that way, too.
 
 Without a terminal the lines are read from standard input; all are executed, and the exit code is \
 that of the first that failed. Lines that start with # are comments.
@@ -42,19 +45,40 @@ pub(crate) struct ShellArguments {
 /// When its input cannot be read or its output not be written.
 pub(crate) async fn run(arguments: ShellArguments) -> io::Result<Exit> {
     let lines = Lines::of_stdin(&arguments.connection.endpoints)?;
-    converse(&arguments.connection, lines, &mut io::stdout(), &mut io::stderr()).await
+    let mut signals = Signals::new()?;
+    let signal = async || signals.next().await;
+    converse(&arguments.connection, lines, signal, &mut io::stdout(), &mut io::stderr()).await
 }
 
-/// Executes line after line. At a terminal a failure is the person's business; from a pipe it decides the exit code.
+/// Executes line after line. At a terminal a failure is the person's business; from a pipe it decides the exit code. A
+/// `signal`, which gives its number, ends the call that is under way with what is known by then, and the shell; at a
+/// terminal an interrupt ends the call alone.
 async fn converse(
     connection: &ConnectionArguments,
     mut lines: Lines,
+    mut signal: impl AsyncFnMut() -> i32,
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<Exit> {
     let mut client = connection.client();
     let mut first_failure = None;
-    while let Some(text) = lines.next(format!("{}> ", client.endpoint())).await? {
+    let interactive = lines.interactive();
+    let goes_on = |signal| interactive && signal == SignalKind::interrupt().as_raw_value();
+    loop {
+        let mut next = pin!(lines.next(format!("{}> ", client.endpoint())));
+        let text = loop {
+            tokio::select! {
+                text = &mut next => break text?,
+                number = signal() => {
+                    // An interrupt at a terminal came when a call had just ended.
+                    if !goes_on(number) {
+                        std::process::exit(128 + number);
+                    }
+                }
+            }
+        };
+        let Some(text) = text else { break };
+        let mut signalled = None;
         let exit = match line::parse(&text) {
             Ok(None) => continue,
             Ok(Some(Line::Quit)) => break,
@@ -64,7 +88,10 @@ async fn converse(
                 client = ConnectionArguments { endpoints, ..connection.clone() }.client();
                 Exit::Ok
             }
-            Ok(Some(Line::Call(call))) => execute_all(&call.requests(), &client, out, err).await?,
+            Ok(Some(Line::Call(call))) => {
+                let stop = pin!(async { signalled = Some(signal().await) });
+                execute_all(&call.requests(), &client, stop, out, err).await?
+            }
             Err(line::NotACommand { help: true, text }) => {
                 write!(out, "{text}")?;
                 Exit::Ok
@@ -77,19 +104,23 @@ async fn converse(
         if exit != Exit::Ok {
             first_failure.get_or_insert(exit);
         }
+        if signalled.is_some_and(|signal| !goes_on(signal)) {
+            return Ok(first_failure.filter(|_| !interactive).unwrap_or(exit));
+        }
     }
-    Ok(first_failure.filter(|_| !lines.interactive()).unwrap_or(Exit::Ok))
+    Ok(first_failure.filter(|_| !interactive).unwrap_or(Exit::Ok))
 }
 
 /// Has operations executed, up to the first that fails; prints what came of each.
 async fn execute_all(
     requests: &[(Action, Option<RequestName>)],
     client: &Client,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<Exit> {
     for (done, request) in requests.iter().enumerate() {
-        let called = execute(request, client).await;
+        let called = execute(request, client, stop.as_mut()).await;
         let Called { endpoint, result, .. } = &called;
         match result {
             Ok(answered) => {
@@ -111,6 +142,7 @@ async fn execute_all(
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
     use std::time::Duration;
 
     use super::*;
@@ -123,7 +155,8 @@ mod tests {
         };
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let lines = Lines::of(input.as_bytes());
-        let exit = converse(&connection, lines, &mut out, &mut err).await.unwrap();
+        let exit = converse(&connection, lines, async || pending().await, &mut out, &mut err);
+        let exit = exit.await.unwrap();
         (exit, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
     }
 

@@ -4,6 +4,7 @@
 //! the deadline.
 
 use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -52,9 +53,18 @@ const LEAST_TRY: Duration = Duration::from_millis(100);
 /// Where less than this is left no further round is begun.
 const LEAST_ROUND: Duration = Duration::from_millis(20);
 
-/// Tries until an answer comes, or a failure that no further try changes, or the deadline.
-pub(super) async fn call(attempt: &impl Attempt, bounds: Bounds) -> Tried {
+/// Tries until an answer comes, or a failure that no further try changes, or the deadline, or `stop` ends.
+pub(super) async fn call(
+    attempt: &impl Attempt,
+    bounds: Bounds,
+    stop: impl Future<Output = ()>,
+) -> Tried {
     let Bounds { endpoints, first, deadline, mut maybe_executed } = bounds;
+    let mut stop = pin!(stop);
+    let interrupted = |endpoint, sent| {
+        let result = Err(Failure::interrupted(sent));
+        Tried { endpoint, result, maybe_executed: sent }
+    };
     let mut backoff = Backoff::new();
     let mut last_round = vec![(first, Failure::not_sent())];
     loop {
@@ -65,7 +75,20 @@ pub(super) async fn call(attempt: &impl Attempt, bounds: Bounds) -> Tried {
                 break;
             }
             let endpoint = (first + step) % endpoints;
-            match attempt.attempt(endpoint, share(left, endpoints - step)).await {
+            let patience = share(left, endpoints - step);
+            let mut sent = false;
+            let ended = tokio::select! {
+                biased;
+                () = &mut stop => None,
+                result = async {
+                    sent = true;
+                    attempt.attempt(endpoint, patience).await
+                } => Some(result),
+            };
+            let Some(result) = ended else {
+                return interrupted(endpoint, sent || maybe_executed || any_unknown(&failures));
+            };
+            match result {
                 Err(failure) if failure.allows_retry() => failures.push((endpoint, failure)),
                 result => {
                     maybe_executed |= any_unknown(&failures);
@@ -89,7 +112,11 @@ pub(super) async fn call(attempt: &impl Attempt, bounds: Bounds) -> Tried {
             };
         }
         // Never so long that nothing is left for a last round.
-        sleep_until(now + backoff.next(random::bits()).min(left / 2)).await;
+        let pause = backoff.next(random::bits()).min(left / 2);
+        tokio::select! {
+            () = &mut stop => return interrupted(first, maybe_executed),
+            () = sleep_until(now + pause) => {}
+        }
     }
 }
 

@@ -38,7 +38,8 @@ impl Script {
     /// Calls with 4 s to go.
     async fn call(&self) -> Tried {
         let (endpoints, deadline) = (self.what.len(), self.started + Duration::from_secs(4));
-        call(self, Bounds { endpoints, first: 0, deadline, maybe_executed: false }).await
+        let bounds = Bounds { endpoints, first: 0, deadline, maybe_executed: false };
+        call(self, bounds, std::future::pending()).await
     }
 
     /// Which endpoint was tried, how long after the start, and with how much time.
@@ -161,8 +162,37 @@ async fn a_verdict_ends_the_call() {
 async fn no_time_is_no_try() {
     let script = Script::new(&[&[Try::Answer]]);
     let bounds = Bounds { endpoints: 1, first: 0, deadline: script.started, maybe_executed: false };
-    assert_eq!(reason(&call(&script, bounds).await), ("NOT_SENT", Outcome::NotExecuted));
+    assert_eq!(
+        reason(&call(&script, bounds, std::future::pending()).await),
+        ("NOT_SENT", Outcome::NotExecuted)
+    );
     assert!(script.tries().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_wait_any_longer_is_told_whether_a_try_was_made() {
+    let ms = Duration::from_millis;
+    let nobody: &[&[Try]] = &[&[Try::Nobody]];
+    for (what, after, outcome) in [
+        // Before the first try; in a pause; in a try; in a try, or a pause, after one that may have been executed.
+        (&[&[Try::Answer][..]][..], ms(0), Outcome::NotExecuted),
+        (nobody, ms(100), Outcome::NotExecuted),
+        (&[&[Try::Hang]], ms(100), Outcome::Unknown),
+        (&[&[UNKNOWN, Try::Nobody]], ms(1_000), Outcome::Unknown),
+    ] {
+        let script = Script::new(what);
+        let bounds = Bounds {
+            endpoints: 1,
+            first: 0,
+            deadline: script.started + Duration::from_secs(4),
+            maybe_executed: false,
+        };
+        let tried = call(&script, bounds, tokio::time::sleep(after)).await;
+        assert_eq!(reason(&tried), ("INTERRUPTED", outcome));
+        assert_eq!(tried.maybe_executed, outcome == Outcome::Unknown);
+        // The clock of a test goes in milliseconds.
+        assert!(script.started.elapsed() <= after + ms(1));
+    }
 }
 
 #[test]
