@@ -49,6 +49,8 @@ pub(super) enum Failure {
     },
     /// The operation was not executed, or nobody knows.
     Refused(Refusal),
+    /// As many streams are open as may be.
+    TooManyStreams { limit: usize },
     /// The replica makes another backup.
     BackupUnderWay,
     /// The replica cannot make a backup; another one may be able to.
@@ -122,6 +124,12 @@ fn row(failure: Failure) -> Row {
             code: Code::ResourceExhausted,
             reason: "OVERLOADED",
             message: format!("{limit} calls wait at this replica, as many as may"),
+            metadata: vec![outcome(false), ("limit", limit.to_string())],
+        },
+        Failure::TooManyStreams { limit } => Row {
+            code: Code::ResourceExhausted,
+            reason: "OVERLOADED",
+            message: format!("{limit} streams are open at this replica, as many as may be"),
             metadata: vec![outcome(false), ("limit", limit.to_string())],
         },
         Failure::Refused(Refusal::DeadlineExceeded { sent, waited, waiting_for }) => Row {
@@ -358,6 +366,11 @@ mod tests {
                 Failure::Refused(Refusal::Overloaded { limit: 9 }),
                 (Code::ResourceExhausted, "OVERLOADED", "limit=9 outcome=not_executed"),
                 "9 calls wait at this replica, as many as may",
+            ),
+            (
+                Failure::TooManyStreams { limit: 9 },
+                (Code::ResourceExhausted, "OVERLOADED", "limit=9 outcome=not_executed"),
+                "9 streams are open at this replica, as many as may be",
             ),
             (
                 late(true),

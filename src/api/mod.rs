@@ -31,6 +31,9 @@ use crate::runtime::{Backups, Durability, Handle};
 const MAX_REQUEST: usize = 4 << 10;
 /// Calls in progress at a time on all connections. One that was begun and not finished takes some 12 KiB.
 const MAX_CALLS: usize = 16_384;
+/// Streams of answers that are open at a time on all connections: health and reflection. One for each connection, as a
+/// client that checks health by itself has it.
+const MAX_OPEN_STREAMS: usize = 4_096;
 /// Calls at a time on one connection; a load generator may have many clients on one.
 const MAX_STREAMS: u32 = 1_024;
 /// The bytes that a caller may have under way: on one call, and on all of a connection. All its calls fit.
@@ -71,7 +74,7 @@ pub(crate) async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .timeout(MAX_CALL)
-        .layer(admission::Admission::new(MAX_CALLS))
+        .layer(admission::Admission::new(MAX_CALLS, MAX_OPEN_STREAMS))
         .layer(MapRequestLayer::new(deadline::stamp))
         .layer(MapResponseLayer::new(transport_errors::explain))
         .add_service(queue.max_decoding_message_size(MAX_REQUEST))

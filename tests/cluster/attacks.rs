@@ -11,6 +11,9 @@ use tonic::body::Body;
 use tonic::codegen::http::{self, Method};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus::Serving;
+use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 use tower::ServiceExt as _;
 
@@ -212,6 +215,43 @@ async fn calls_that_never_end_are_bounded_on_all_connections() {
     }
 }
 
+/// Health is watched on more streams than may be open: those beyond are refused, calls and health checks go on, and a
+/// stream that ends makes room for another.
+#[tokio::test]
+async fn streams_of_answers_are_bounded() {
+    const STREAMS: usize = 4_096;
+    let cluster = Cluster::start(1).await;
+    let bystander = Bystander::start(&cluster, 0).await;
+    let before = resident(&cluster, 0);
+    let watched = || HealthCheckRequest { service: String::new() };
+    let (mut watchers, mut streams, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..5 {
+        let mut watcher = HealthClient::new(cluster.replicas[0].channel().await);
+        for _ in 0..1_000 {
+            match watcher.watch(watched()).await {
+                Ok(stream) => streams.push(stream),
+                Err(status) => refused.push(status),
+            }
+        }
+        watchers.push(watcher);
+    }
+    assert_eq!((streams.len(), refused.len()), (STREAMS, 5_000 - STREAMS));
+    for status in refused {
+        let info = status.get_details_error_info().unwrap();
+        let said = (status.code(), info.reason.as_str(), info.metadata["limit"].as_str());
+        assert_eq!(said, (Code::ResourceExhausted, "OVERLOADED", "4096"));
+    }
+    assert_flat(&cluster, before);
+    let watcher = &mut watchers[0];
+    assert_eq!(watcher.check(watched()).await.unwrap().into_inner().status(), Serving);
+    drop(streams);
+    let started = Instant::now();
+    while let Err(status) = watcher.watch(watched()).await {
+        assert!(started.elapsed() < LIMIT, "no room is given back: {status:?}");
+    }
+    bystander.stop().await;
+}
+
 /// Streams that are opened and reset at once (CVE-2023-44487).
 #[tokio::test]
 async fn rapid_resets_are_cut_off() {
@@ -294,9 +334,7 @@ async fn connections_beyond_the_limit_are_closed() {
     const DESCRIPTORS: usize = 200;
     let mut cluster = Cluster::start_some(1, &[]);
     cluster.replicas[0].start_with_descriptors(DESCRIPTORS);
-    cluster.replicas[0]
-        .until(tonic_health::pb::health_check_response::ServingStatus::Serving)
-        .await;
+    cluster.replicas[0].until(Serving).await;
     let bystander = Bystander::start(&cluster, 0).await;
     let before = resident(&cluster, 0);
     for _ in 0..5 {
