@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::io::Errno;
 use serde_json::{Value, json};
 use tonic::{Request, Streaming};
 
@@ -17,7 +18,7 @@ use super::whole_file::WholeFile;
 use crate::client::{Endpoint, Failure, FailureCause, code_name, connect};
 use crate::proto::ft_queue_admin_client::FtQueueAdminClient;
 use crate::proto::{BackupRequest, BackupResponse};
-use crate::storage::BackupReader;
+use crate::storage::{self, BackupReader};
 
 /// The arguments of `backup`.
 #[derive(Args, Debug)]
@@ -72,6 +73,8 @@ enum NotMade {
     Call(Failure),
     /// By this side, for people.
     Here(String),
+    /// What came, or what this side's disk made of it, is no backup: why, for people.
+    Damaged(String),
 }
 
 impl From<io::Error> for NotMade {
@@ -167,8 +170,16 @@ fn check(written: &Path, file: &Path) -> Result<Summary, NotMade> {
         while backup.part()?.is_some() {}
         Ok(Summary { file: file.to_owned(), header, bytes: backup.bytes(), check: backup.check() })
     };
-    read().map_err(|error: crate::storage::Error| {
-        NotMade::Here(format!("what came is no backup: {error}"))
+    read().map_err(|error: storage::Error| {
+        let why = format!("what came is no backup: {error}");
+        let unreadable = Some(Errno::IO.raw_os_error());
+        match error {
+            storage::Error::Damaged { .. } => NotMade::Damaged(why),
+            storage::Error::Failed { source, .. } if source.raw_os_error() == unreadable => {
+                NotMade::Damaged(why)
+            }
+            _ => NotMade::Here(why),
+        }
     })
 }
 
@@ -189,6 +200,7 @@ impl NotMade {
                 _ => Exit::Refused,
             },
             Self::Here(_) => Exit::Unreachable,
+            Self::Damaged(_) => Exit::Damaged,
         }
     }
 }
@@ -196,7 +208,7 @@ impl NotMade {
 fn text(not_made: &NotMade, arguments: &BackupArguments) -> String {
     let file = arguments.file.display();
     match not_made {
-        NotMade::Here(why) => format!("backup failed: {file}: {why}"),
+        NotMade::Here(why) | NotMade::Damaged(why) => format!("backup failed: {file}: {why}"),
         NotMade::Call(Failure { message, reason, code, .. }) => {
             let (code, endpoint) = (code_name(*code), &arguments.endpoint);
             format!(
@@ -209,7 +221,7 @@ fn text(not_made: &NotMade, arguments: &BackupArguments) -> String {
 
 fn object(not_made: &NotMade) -> Value {
     match not_made {
-        NotMade::Here(why) => json!({ "message": why }),
+        NotMade::Here(why) | NotMade::Damaged(why) => json!({ "message": why }),
         NotMade::Call(Failure { code, reason, message, metadata, .. }) => json!({
             "code": code_name(*code),
             "reason": reason,
@@ -310,7 +322,7 @@ mod tests {
         let further = [&good[..], b"x"].concat();
         for bad in [&good[..good.len() - 1], &good[..good.len() - 20], &[], &flipped, &further] {
             let (made, files) = back_up_from(pieces(bad)).await;
-            let Err(NotMade::Here(why)) = made else { panic!("{bad:?} became a backup") };
+            let Err(NotMade::Damaged(why)) = made else { panic!("{bad:?} became a backup") };
             assert!(why.starts_with("what came is no backup: "), "{why}");
             assert!(files.is_empty());
         }
@@ -324,5 +336,19 @@ mod tests {
             assert_eq!(failure.message, "its disk is gone");
             assert!(files.is_empty());
         }
+    }
+
+    #[test]
+    fn what_is_no_backup_is_told_from_what_is_not_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("backup");
+        let exit = || check(&file, &file).err().unwrap().exit();
+        assert_eq!(exit(), Exit::Unreachable);
+        fs::write(&file, "no backup").unwrap();
+        assert_eq!(exit(), Exit::Damaged);
+        // Each read of it fails as one of a bad sector does.
+        fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink("/proc/self/mem", &file).unwrap();
+        assert_eq!(exit(), Exit::Damaged);
     }
 }

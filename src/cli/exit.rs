@@ -67,7 +67,7 @@ Exit codes:
   4  a replica's storage failed (serve)
   5  a call was sent and not answered in time, or interrupted: it may have been executed, or may be
      still; a line that repeats it, and counts once, is printed
-  6  a replica's storage is damaged (serve, inspect), or a backup is (restore)";
+  6  a replica's storage is damaged (serve, inspect), or a backup is (backup, restore)";
 
 #[cfg(test)]
 mod tests {
