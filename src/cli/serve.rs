@@ -38,8 +38,9 @@ Runs one replica of a cluster: its gRPC API for callers, and its part of the rin
 
 Every replica of a cluster is started with the same --cluster list, --cluster-name and key. They may be started in \
 any order; a replica answers calls (and its health service says SERVING) once it and the others have found each \
-other. For a cluster's first start all are needed, later a majority. SIGTERM or Ctrl-C stops it: calls that wait are answered first, within 5 seconds. A second one stops it at \
-once.";
+other. For a cluster's first start all are needed, later a majority. SIGTERM or Ctrl-C stops it: calls that wait are \
+answered first, within 5 seconds. With --durability async it then waits until its disk has all, however long that takes: \
+without that the disk counts as lost. A second signal stops it at once.";
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -291,23 +292,39 @@ async fn run_until_told(
     }
     stop.send_replace(true);
     tokio::select! {
-        ended = end(ring, api) => ended,
+        ended = end(ring, api, durability) => ended,
         signal = signals.next() => {
-            warn!("told to stop again: at once");
+            match durability {
+                Durability::Fsync => warn!("told to stop again: at once"),
+                Durability::Async => warn!(
+                    "told to stop again: at once, perhaps before the disk has all that was acked (--durability async): \
+                     the next start may find that it counts as lost, and ask the others what was on it"
+                ),
+            }
             std::process::exit(128 + signal);
         }
     }
 }
 
-/// Waits for the event loop, which bounds its own end, and a little for the connections.
+/// Waits for the event loop, which bounds its own end but for the disk's, and a little for the connections.
 async fn end<A>(
     mut ring: JoinHandle<Result<(), runtime::Failure>>,
     api: JoinHandle<A>,
+    durability: Durability,
 ) -> Result<(), Failure> {
     // The bound is the event loop's; this one holds if that fails to keep it.
-    match tokio::time::timeout(DRAIN_TIME + CLOSE_TIME, &mut ring).await {
-        Ok(ended) => joined(ended)?,
-        Err(_) => return Err(Failure::Running("the replica did not stop".to_owned())),
+    match (tokio::time::timeout(DRAIN_TIME + CLOSE_TIME, &mut ring).await, durability) {
+        (Ok(ended), _) => joined(ended)?,
+        (Err(_), Durability::Fsync) => {
+            return Err(Failure::Running("the replica did not stop".to_owned()));
+        }
+        (Err(_), Durability::Async) => {
+            warn!(
+                "waiting until the disk has all that was acked (--durability async): without that it counts as lost; a \
+                 second signal stops at once"
+            );
+            joined(ring.await)?;
+        }
     }
     if tokio::time::timeout(CLOSE_TIME, api).await.is_err() {
         info!("connections cut off");
@@ -435,5 +452,27 @@ impl From<storage::Error> for Failure {
             }
             Failed { .. } => Self::Storage(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An event loop that waits for its disk as long as this, and connections that are closed.
+    async fn end_with_disk_that_takes(time: Duration, durability: Durability) -> bool {
+        let ring = tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            Ok(())
+        });
+        end(ring, tokio::spawn(async {}), durability).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_acks_ran_ahead_of_is_waited_for() {
+        let (soon, late) = (Duration::from_secs(4), Duration::from_secs(600));
+        assert!(end_with_disk_that_takes(soon, Durability::Fsync).await);
+        assert!(!end_with_disk_that_takes(late, Durability::Fsync).await);
+        assert!(end_with_disk_that_takes(late, Durability::Async).await);
     }
 }
