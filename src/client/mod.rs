@@ -86,6 +86,10 @@ impl Called {
 /// rest wait, within their timeouts. Where the replicas have forgotten the client, which a long pause can bring about,
 /// it goes on under a new name, unless the name was the caller's.
 ///
+/// A request of unknown outcome can be made again by its name: the replicas keep a client's last 32 answers, and the
+/// client goes on under a new name before it would make them forget this one. A name of the caller's stays: there
+/// requests that are 32 above wait instead, for as long as a call may take, and while the request is made again.
+///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// use ftqueue::{Client, ClientOptions, Endpoint, Outcome};
@@ -131,7 +135,8 @@ impl Client {
         let replicas: Vec<_> = endpoints.into_iter().map(Replica::new).collect();
         assert!(!replicas.is_empty(), "a client needs an endpoint");
         let ClientOptions { timeout, name } = options;
-        let names = name.map_or_else(Names::random, |(client, next)| Names::given(client, next));
+        let given = |(client, next)| Names::given(client, next, timeout);
+        let names = name.map_or_else(Names::random, given);
         let inner = Inner { replicas, first: AtomicUsize::new(0), timeout, names };
         Self { inner: Arc::new(inner) }
     }
@@ -233,7 +238,14 @@ impl Client {
         if name.is_none() && changes_state(action) {
             return self.call_by_next_name(action, deadline, stop).await;
         }
+        let Inner { names, timeout, .. } = &*self.inner;
+        if let Some(name) = &name {
+            names.again(name, *timeout);
+        }
         let tried = self.inner.tries(action, name.as_ref(), deadline, name.is_some(), stop).await;
+        if let Some(name) = &name {
+            names.end_again(name, ended(&tried.result));
+        }
         self.inner.called(tried, name)
     }
 

@@ -3,11 +3,17 @@
 //! The replicas keep a client's last answers, so they can judge a number only while it is near the highest: a number
 //! is given out once all that are [`WINDOW`] or more below it have ended. Of a client they do not know they take
 //! number 1 alone: until that one was answered, nothing else is under way.
+//!
+//! Nor is a number given out so far above one of unknown outcome, which may be asked for again: a client with a random
+//! name goes on under another one instead, so that the replicas keep what they know of this one; a name that was given
+//! stays, and the next number waits for a while.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 use super::random;
 use crate::queue::RequestName;
@@ -33,6 +39,8 @@ pub(super) struct Names {
     state: Mutex<State>,
     /// Told whenever a request ends.
     ended: Notify,
+    /// How long a number of unknown outcome holds back others, where the name cannot be another.
+    grace: Duration,
 }
 
 struct State {
@@ -44,31 +52,57 @@ struct State {
     known: bool,
     /// The numbers under way.
     open: BTreeSet<u64>,
+    /// The numbers of unknown outcome, and until when they hold back others of a given name.
+    unknown: BTreeMap<u64, Instant>,
 }
 
 impl Names {
     /// Names of a client that nobody else is.
     pub(super) fn random() -> Self {
-        Self::of(State::random())
+        Self::of(State::new(random::name().into(), 1), Duration::ZERO)
     }
 
-    /// Names of this client, the next of which has this number. With 1 it is new to the replicas.
-    pub(super) fn given(client: Box<str>, next: u64) -> Self {
-        Self::of(State { client, given: true, next, known: next > 1, open: BTreeSet::new() })
+    /// Names of this client, the next of which has this number. With 1 it is new to the replicas. For as long as `grace`
+    /// a number whose outcome is unknown can be asked for again before those after it are too far above.
+    pub(super) fn given(client: Box<str>, next: u64, grace: Duration) -> Self {
+        Self::of(State { given: true, known: next > 1, ..State::new(client, next) }, grace)
     }
 
-    fn of(state: State) -> Self {
-        Self { state: Mutex::new(state), ended: Notify::new() }
+    fn of(state: State, grace: Duration) -> Self {
+        Self { state: Mutex::new(state), ended: Notify::new(), grace }
     }
 
     /// The name of the next request, once it may be sent.
     pub(super) async fn take(&self) -> Ticket<'_> {
         loop {
             let ended = self.ended.notified();
-            if let Some(request) = self.state().take() {
-                return Ticket { names: self, request, ended: false };
+            let taken = self.state().take(Instant::now());
+            match taken {
+                Ok(request) => return Ticket { names: self, request, ended: false },
+                // Either will do.
+                Err(Some(until)) => drop(timeout_at(until, ended).await),
+                Err(None) => ended.await,
             }
-            ended.await;
+        }
+    }
+
+    /// A request of unknown outcome is asked for again: it holds back others meanwhile, and as long as before after it.
+    pub(super) fn again(&self, request: &RequestName, patience: Duration) {
+        let mut state = self.state();
+        if request.client == state.client
+            && let Some(until) = state.unknown.get_mut(&request.number)
+        {
+            *until = Instant::now() + patience + self.grace;
+        }
+    }
+
+    /// What became of such a request.
+    pub(super) fn end_again(&self, request: &RequestName, ended: Ended) {
+        let mut state = self.state();
+        if request.client == state.client && ended != Ended::Unknown {
+            state.unknown.remove(&request.number);
+            drop(state);
+            self.ended.notify_waiters();
         }
     }
 
@@ -78,7 +112,7 @@ impl Names {
     }
 
     fn end(&self, request: &RequestName, ended: Ended) {
-        self.state().end(request, ended);
+        self.state().end(request, ended, Instant::now() + self.grace);
         self.ended.notify_waiters();
     }
 
@@ -88,28 +122,50 @@ impl Names {
 }
 
 impl State {
-    fn random() -> Self {
-        let client = random::name().into();
-        Self { client, given: false, next: 1, known: false, open: BTreeSet::new() }
+    fn new(client: Box<str>, next: u64) -> Self {
+        let (open, unknown) = (BTreeSet::new(), BTreeMap::new());
+        Self { client, given: false, next, known: false, open, unknown }
     }
 
-    fn take(&mut self) -> Option<RequestName> {
+    /// Another client, of which the replicas know nothing.
+    fn renew(&mut self) {
+        *self = Self::new(random::name().into(), 1);
+    }
+
+    /// The next name; or until when there is none, if no request ends before, where that is known.
+    fn take(&mut self, now: Instant) -> Result<RequestName, Option<Instant>> {
         let free = match self.open.first() {
             Some(oldest) => self.known && self.next - oldest < WINDOW,
             None => true,
         };
-        free.then(|| {
-            let number = self.next;
-            self.open.insert(number);
-            self.next += 1;
-            RequestName { client: self.client.clone(), number }
-        })
+        if !free {
+            return Err(None);
+        }
+        if self.given {
+            self.unknown.retain(|_, until| *until > now);
+        }
+        if let Some((oldest, until)) = self.unknown.first_key_value()
+            && self.next - oldest >= WINDOW
+        {
+            if self.given {
+                return Err(Some(*until));
+            }
+            self.renew();
+        }
+        let number = self.next;
+        self.open.insert(number);
+        self.next += 1;
+        Ok(RequestName { client: self.client.clone(), number })
     }
 
-    fn end(&mut self, request: &RequestName, ended: Ended) {
+    /// A request has ended; where nobody knows how, it holds back others `until` then.
+    fn end(&mut self, request: &RequestName, ended: Ended, until: Instant) {
         // The request may be of a client that this one was before.
         if request.client != self.client || !self.open.remove(&request.number) {
             return;
+        }
+        if ended == Ended::Unknown {
+            self.unknown.insert(request.number, until);
         }
         match ended {
             Ended::Executed => self.known = true,
@@ -120,7 +176,7 @@ impl State {
             Ended::Unknown if self.given => self.known = true,
             Ended::Unknown if self.known => {}
             // A new client costs nothing, and is sure to be taken.
-            Ended::Unknown | Ended::Forgotten if !self.given => *self = Self::random(),
+            Ended::Unknown | Ended::Forgotten if !self.given => self.renew(),
             Ended::Unknown | Ended::Forgotten => {}
         }
     }
@@ -192,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_first_request_is_alone_until_it_is_executed() {
-        for names in [Names::random(), Names::given("me".into(), 1)] {
+        for names in [Names::random(), Names::given("me".into(), 1, Duration::ZERO)] {
             let first = take(&names);
             assert!(now(&names).is_none());
             first.end(Ended::NotExecuted);
@@ -214,8 +270,61 @@ mod tests {
         // A later one's end is no help to the oldest.
         open.remove(5).end(Ended::Executed);
         assert!(now(&names).is_none());
-        open.remove(0).end(Ended::Unknown);
+        open.remove(0).end(Ended::Executed);
         assert_eq!(take(&names).request().number, 34);
+    }
+
+    #[test]
+    fn no_number_is_32_beyond_one_of_unknown_outcome() {
+        let names = known();
+        let client = names.client();
+        let mut last = take(&names);
+        assert_eq!(last.request().number, 2);
+        last.end(Ended::Unknown);
+        for number in 3..=33 {
+            last = take(&names);
+            assert_eq!(*last.request(), RequestName { client: client.clone(), number });
+            last.end(Ended::Executed);
+        }
+        // It can still be asked for: the replicas hear no more of this client.
+        let next = take(&names);
+        assert_ne!(next.request().client, client);
+        assert_eq!(next.request().number, 1);
+    }
+
+    #[test]
+    fn one_that_was_asked_for_again_and_answered_holds_back_nobody() {
+        let names = known();
+        let second = take(&names);
+        let request = second.request().clone();
+        second.end(Ended::Unknown);
+        names.again(&request, Duration::ZERO);
+        names.end_again(&request, Ended::Executed);
+        for number in 3..100 {
+            let ticket = take(&names);
+            assert_eq!(*ticket.request(), RequestName { client: request.client.clone(), number });
+            ticket.end(Ended::Executed);
+        }
+    }
+
+    /// A caller's own name stays: the number waits, and is asked for again meanwhile, or not.
+    #[tokio::test(start_paused = true)]
+    async fn one_of_unknown_outcome_holds_back_others_of_a_given_name_for_a_while() {
+        let second = Duration::from_secs(1);
+        for again in [false, true] {
+            let names = Names::given("me".into(), 7, second);
+            let seventh = take(&names);
+            let request = seventh.request().clone();
+            let started = Instant::now();
+            seventh.end(Ended::Unknown);
+            (8..39).for_each(|_| take(&names).end(Ended::Executed));
+            assert!(now(&names).is_none());
+            if again {
+                names.again(&request, 2 * second);
+            }
+            assert_eq!(names.take().await.request().number, 39);
+            assert_eq!(started.elapsed().as_secs(), if again { 3 } else { 1 });
+        }
     }
 
     #[tokio::test]
@@ -256,7 +365,7 @@ mod tests {
     #[test]
     fn a_given_name_stays() {
         for ended in [Ended::Unknown, Ended::Forgotten] {
-            let names = Names::given("me".into(), 7);
+            let names = Names::given("me".into(), 7, Duration::ZERO);
             let (seventh, eighth) = (take(&names), take(&names));
             assert_eq!(*seventh.request(), RequestName { client: "me".into(), number: 7 });
             eighth.end(ended);

@@ -26,7 +26,8 @@ impl ClientOptions {
     ///
     /// For programs that write down what they are about to do, name and number included, so that after a crash they
     /// can repeat it with [`Client::named`](super::Client::named) and go on with the number after it. No two clients
-    /// may have one name at a time. A client that the replicas do not know must begin with 1.
+    /// may have one name at a time. A client that the replicas do not know must begin with 1. What became of a request is
+    /// known only while its number is among the last 32: repeat one of unknown outcome within another timeout.
     #[must_use]
     pub fn name(self, client: impl Into<Box<str>>, next: u64) -> Self {
         Self { name: Some((client.into(), next)), ..self }

@@ -196,6 +196,29 @@ async fn a_push_that_is_never_answered_is_unknown_and_can_be_repeated_by_its_nam
 }
 
 #[tokio::test]
+async fn the_client_keeps_its_name_where_what_was_unknown_was_repeated_and_answered() {
+    for repeated in [true, false] {
+        let queues = one_queue().await;
+        let replica = TestReplica::start(&queues, Behaviour::Serve).await;
+        let client = client([&replica.endpoint], PATIENCE);
+        client.push(1, 1).await.unwrap();
+        let ticket = client.inner.names.take().await;
+        let request = ticket.request().clone();
+        ticket.end(Ended::Unknown);
+        if repeated {
+            client.named(request.clone()).push(1, 2).await.unwrap();
+        }
+        for item in 3..40 {
+            client.push(1, item).await.unwrap();
+        }
+        assert_eq!(client.name() == request.client, repeated);
+        // The replicas heard of none that would make them forget it.
+        let last = *numbers(&queues, &request.client).last().unwrap();
+        assert_eq!(last, if repeated { 39 } else { 33 });
+    }
+}
+
+#[tokio::test]
 async fn a_repeated_request_that_reaches_nobody_may_have_been_executed_before() {
     let nobody = Nobody::new();
     let client = client([&nobody.endpoint], Duration::from_millis(50));
