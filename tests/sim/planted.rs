@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use ftqueue::testing::PlantedBug;
 
-use crate::hunt::{each_on_all_cores, run};
+use crate::hunt::{each_on_all_cores, from_environment, run};
 use crate::story::caught_by_story;
 
 /// Within how many seeds each bug is caught at the latest.
@@ -18,6 +18,8 @@ const LAST_CAUGHT_BY: [(PlantedBug, u64); 1] = [(PlantedBug::NoHandoverTimer, 10
 fn every_planted_bug_is_caught() {
     // `FTQ_BUGS=NoNacks,NumberTwice` tries some.
     let only = std::env::var("FTQ_BUGS").ok();
+    // And `FTQ_RUNS=20000` looks further, for a seed to begin with.
+    let seeds = from_environment("FTQ_RUNS").unwrap_or(SEEDS);
     let missed = Mutex::new(Vec::new());
     each_on_all_cores(PlantedBug::ALL.len() as u64, |number| {
         let bug = PlantedBug::ALL[number as usize];
@@ -28,7 +30,7 @@ fn every_planted_bug_is_caught() {
             let said = |seed| Some((format!("seed {seed}"), run(seed, Some(bug)).err()?));
             let last =
                 LAST_CAUGHT_BY.iter().filter(|(caught, _)| *caught == bug).map(|(_, seed)| *seed);
-            last.chain(1..=SEEDS).find_map(said)
+            last.chain(1..=seeds).find_map(said)
         };
         match caught_by_story(bug).or_else(by_seed) {
             Some((by, said)) => {
@@ -40,5 +42,5 @@ fn every_planted_bug_is_caught() {
         true
     });
     let missed = missed.into_inner().expect("nobody panics");
-    assert!(missed.is_empty(), "not caught within {SEEDS} seeds: {missed:?}");
+    assert!(missed.is_empty(), "not caught within {seeds} seeds: {missed:?}");
 }

@@ -16,6 +16,7 @@
 //! restart MS rX                it starts, with what its disk holds
 //! leave MS rX                  it is told to stop
 //! wipe MS rX                   its process ends, and starts with an empty disk
+//! sync MS rX DURATION          its syncs take so long from then on
 //! hang MS rX                   its disk does nothing any more: no sync ends
 //! copy MS rX                   a copy is made of its disk
 //! put-back MS rX               its process ends, and starts with the copy
@@ -63,6 +64,8 @@ pub(crate) enum Told {
     LoseDisk(usize, Loss),
     CopyDisk(usize),
     Hang(usize),
+    /// Its syncs take so long from now on.
+    Sync(usize, u64),
     Cut(usize, usize),
     Heal,
 }
@@ -256,6 +259,9 @@ fn play(script: &str, planted: Option<PlantedBug>) -> String {
             ["leave", at, node] => events.push((time(at), Told::Leave(replica(node)))),
             ["wipe", at, node] => {
                 events.push((time(at), Told::LoseDisk(replica(node), Loss::Wiped)));
+            }
+            ["sync", at, node, duration] => {
+                events.push((time(at), Told::Sync(replica(node), time(duration))));
             }
             ["hang", at, node] => events.push((time(at), Told::Hang(replica(node)))),
             ["copy", at, node] => events.push((time(at), Told::CopyDisk(replica(node)))),

@@ -5,11 +5,11 @@ use ftqueue::testing::decode_operations;
 
 use super::Reached;
 
-/// The most memory for each byte of a payload: an operation has 2 bytes at least on the wire, 48 in memory, and the
+/// The most memory for each byte of a payload: an operation has 2 bytes at least on the wire, 56 in memory, and the
 /// list of them grows by doubling.
-const MEMORY_OF_A_BYTE: u64 = 48 / 2 * 3;
+const MEMORY_OF_A_BYTE: u64 = 56 / 2 * 3;
 /// The least that a list takes.
-const MEMORY_OF_A_LIST: u64 = 4 * 48;
+const MEMORY_OF_A_LIST: u64 = 4 * 56;
 
 /// The bytes are a payload. Whatever is accepted has no second encoding.
 pub(crate) fn feed(payload: &[u8]) -> Reached {

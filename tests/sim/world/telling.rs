@@ -60,6 +60,11 @@ impl World {
                 self.story_line(format_args!("r{node}        has another disk: {how:?}"));
                 self.lose_disk(node, how, MILLISECOND);
             }
+            Told::Sync(node, duration) => {
+                let duration_ms = duration / MILLISECOND;
+                self.story_line(format_args!("r{node}        has syncs of {duration_ms} ms"));
+                self.options.sync[node] = (duration, duration);
+            }
             Told::Hang(node) => {
                 self.story_line(format_args!("r{node}        has a disk that hangs"));
                 self.nodes[node].hangs = true;
