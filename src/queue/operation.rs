@@ -2,8 +2,8 @@
 //!
 //! An operation is a tag byte, the action's integers as zigzag varints, and then, where the tag has the bit
 //! [`NAMED`], the request's name: number as a varint, length of the client in one byte, client; and as a varint at which
-//! sequence the client was unknown. A tag that is not listed is malformed, so new actions and new flags have room in it, and a replica that does not know them says so
-//! instead of guessing.
+//! sequence the client was unknown. A tag that is not listed is malformed, so new actions and new flags have room in it, and
+//! a replica that does not know them says so instead of guessing.
 
 use crate::codec::{MAX_VARINT_LEN, Malformed, Reader, Writer, varint_len, zigzag_len};
 
