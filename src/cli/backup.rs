@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use rustix::io::Errno;
 use serde_json::{Value, json};
 use tonic::{Request, Streaming};
 
@@ -172,12 +171,8 @@ fn check(written: &Path, file: &Path) -> Result<Summary, NotMade> {
     };
     read().map_err(|error: storage::Error| {
         let why = format!("what came is no backup: {error}");
-        let unreadable = Some(Errno::IO.raw_os_error());
         match error {
             storage::Error::Damaged { .. } => NotMade::Damaged(why),
-            storage::Error::Failed { source, .. } if source.raw_os_error() == unreadable => {
-                NotMade::Damaged(why)
-            }
             _ => NotMade::Here(why),
         }
     })

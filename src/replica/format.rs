@@ -10,7 +10,7 @@ use super::event::Effect;
 use super::ids::replica_id;
 use crate::entry::{DiskState, Record};
 use crate::planted::planted;
-use crate::types::{DiskId, Instant, MAX_REPLICAS, ReplicaId, Seq};
+use crate::types::{DiskId, Instant, MAX_REPLICAS, ReplicaId, Seq, ViewNumber};
 use crate::wire::Chunk;
 
 /// The disks that each other replica with a new one last said it has heard of; its own among them.
@@ -79,7 +79,18 @@ impl Replica {
         } else if self.knows_of_start() {
             let disks = self.own_disk.first_disks.clone();
             self.outbox.for_one_once(from, Chunk::Formatted { disks });
+        } else {
+            // Nobody may ever have started the cluster: for people.
+            self.own_disk.others_new.0[from.index()] = disks;
         }
+    }
+
+    /// Whether all others last said that their disks are new, and are in no view.
+    pub(super) fn all_others_are_new(&self) -> bool {
+        self.replicas().filter(|id| *id != self.me.id).all(|id| {
+            self.own_disk.others_new.of(id) != DiskId(0)
+                && self.detector.view_of(id) == ViewNumber::NONE
+        })
     }
 
     /// Whether the cluster was surely started before: a disk that is lost need never have been part of one.

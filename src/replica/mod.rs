@@ -112,6 +112,8 @@ pub use report::{Marks, PeerReport, Report};
 pub use snapshot::{Recovery, Snapshot};
 pub use view::View;
 
+use std::time::Duration;
+
 use self::backoff::Jitter;
 use self::calls::Calls;
 use self::catch_up::Learner;
@@ -194,6 +196,8 @@ pub struct Replica {
     heartbeat_due: Instant,
     stall: Stall,
     wish: Wish,
+    /// How long the last own promise took to become durable.
+    promise_took: Duration,
     readmission: Vec<Readmission>,
     /// Something happened that may call for another view.
     view_attention: bool,
@@ -261,6 +265,7 @@ impl Replica {
             heartbeat_due: now,
             stall: Stall::default(),
             wish: Wish::default(),
+            promise_took: Duration::ZERO,
             readmission: vec![Readmission::default(); replicas],
             view_attention: true,
             copying: None,

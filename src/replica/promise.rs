@@ -87,7 +87,8 @@ impl Replica {
         let Status::Changing(change) = &mut self.status else {
             return;
         };
-        change.durable_after = Some(now.since(self.status_since));
+        self.promise_took = now.since(self.status_since);
+        change.durable_after = Some(self.promise_took);
         if change.proposal.is_some() {
             self.send_prepare(now, effects);
         } else {

@@ -104,19 +104,24 @@ impl Replica {
     }
 
     /// How long promises beyond a majority's are waited for: longer for those who came too late before, since each time
-    /// costs all.
-    fn grace(&self, now: Instant) -> Duration {
+    /// costs all; and, where the own promise was `durable_after` so long, until another disk that is no faster has synced,
+    /// perhaps after a sync that was under way.
+    fn grace(&self, now: Instant, durable_after: Duration) -> Duration {
         let connected = self.connected(now).into_iter();
         let late = connected.map(|id| self.refused(id, now));
         let doublings = late.max().unwrap_or(0).min(8);
-        (self.config.promise_grace * (1 << doublings)).min(self.config.view_timeout / 2)
+        let grace = self.config.promise_grace * (1 << doublings);
+        grace.min(self.config.view_timeout / 2) + durable_after * 2
     }
 
     /// The own proposal's number is durable: now it may be known.
     pub(super) fn send_prepare(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let log = self.log_end();
         let (me, due) = (self.me, now + self.detector.round_trip());
-        let grace = now + self.grace(now);
+        let Status::Changing(change) = &self.status else {
+            return;
+        };
+        let grace = now + self.grace(now, change.durable_after.unwrap_or_default());
         let Status::Changing(change) = &mut self.status else {
             return;
         };

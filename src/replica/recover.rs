@@ -152,6 +152,11 @@ impl Replica {
         let answered = self.own_disk.recovering.answers.iter().flatten().count();
         let (needed, copied) = (self.answers_needed(), self.copying.as_ref());
         match (self.greatest_answer(), copied) {
+            (None, _) if self.config.replicas > 1 && self.all_others_are_new() => {
+                "its disk was lost, and those of all others are new: if no call was ever answered, \
+                 start it with an empty data directory"
+                    .to_owned()
+            }
             (None, _) => format!(
                 "its disk was lost: {answered} of {needed} others that are needed said what was on it"
             ),

@@ -136,7 +136,9 @@ impl Replica {
                 if !works {
                     return Some("no member of a view that works is heard".to_owned());
                 }
-                (learns_nothing_for > self.config.view_timeout * 5 && self.copying.is_none())
+                // A promise that is under way for an own view delays that for a view which would take this replica in.
+                let patience = self.config.view_timeout * 5 + self.promise_took * 8;
+                (learns_nothing_for > patience && self.copying.is_none())
                     .then(|| "nobody takes this replica in".to_owned())
             }
         }

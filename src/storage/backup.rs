@@ -17,11 +17,12 @@ use std::path::{Path, PathBuf};
 use super::directory::Error;
 use super::scan::damaged;
 use super::segment::{Check, check};
+use super::version::magic;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::entry::MAX_PART;
 use crate::types::{MAX_REPLICAS, ReplicaId};
 
-const MAGIC: &[u8; 8] = b"FTQBACK\x01";
+const MAGIC: &[u8; 8] = &magic(*b"FTQBACK");
 const PART_HEADER_LEN: usize = 4 + 16;
 /// The longest name of a cluster, in bytes; those that a replica may be given are shorter.
 const MAX_NAME: usize = 255;
@@ -213,7 +214,7 @@ impl<R: Read> BackupReader<R> {
         let mut bytes = Vec::with_capacity(length);
         let read = self.from.by_ref().take(length as u64).read_to_end(&mut bytes);
         let path = &self.path;
-        read.map_err(|source| Error::Failed { doing: "reading", path: path.clone(), source })?;
+        read.map_err(|source| Error::of_reading(path.clone(), source))?;
         self.bytes += bytes.len() as u64;
         Ok(bytes)
     }

@@ -9,13 +9,14 @@ use super::directory::{DataDirectory, Error};
 use super::disk::Disk as _;
 use super::log::{SEGMENT_LENGTH, Storage};
 use super::segment::{name_of, segment_of};
+use super::version::FORMAT;
 use crate::entry::Record;
 use crate::types::{Incarnation, ReplicaId};
 
 /// The file's name.
 const FILE: &str = "incarnation";
-/// The first line: what it is, and which version of it.
-const TITLE: &str = "ftqueue incarnation 1";
+/// What the first line begins with; the version of all that is in the directory follows.
+const TITLE: &str = "ftqueue incarnation ";
 /// The file's bound, in bytes: with the longest cluster name it is far below.
 const LIMIT: u64 = 4_096;
 
@@ -78,12 +79,21 @@ impl DataDirectory {
     /// Whose directory it is, and the last life that it has seen.
     ///
     /// # Errors
-    /// [`Error::Damaged`] where that cannot be told, [`Error::Failed`].
+    /// [`Error::Damaged`] where that cannot be told, [`Error::Foreign`] where the directory is of another version,
+    /// [`Error::Failed`].
     pub(crate) fn owner_and_last_life(&self) -> Result<(Owner, Incarnation), Error> {
-        let damaged =
-            |detail: &str| Error::Damaged { path: self.path_of(FILE), detail: detail.to_owned() };
-        let bytes = self.read(FILE, LIMIT)?.ok_or_else(|| damaged("it is missing"))?;
-        parse(&bytes).map_err(damaged)
+        let path = self.path_of(FILE);
+        let bytes = self.read(FILE, LIMIT)?;
+        match bytes.as_deref().map_or(Err(Unreadable::Damaged("it is missing")), parse) {
+            Ok(read) => Ok(read),
+            Err(Unreadable::Damaged(why)) => Err(Error::Damaged { path, detail: why.to_owned() }),
+            Err(Unreadable::OfVersion(other)) => {
+                let detail = format!(
+                    "the data directory has format {other}, of another version of FTQueue; this one has format {FORMAT}"
+                );
+                Err(Error::Foreign { path, detail })
+            }
+        }
     }
 
     /// Begins a new life: above the last one, and where the clock tells the time not below those that a lost disk had seen.
@@ -109,24 +119,42 @@ impl DataDirectory {
 
 fn print(owner: &Owner, incarnation: Incarnation) -> String {
     let text = format!(
-        "{TITLE}\ncluster {}\nreplica {}\nincarnation {}\n",
+        "{TITLE}{FORMAT}\ncluster {}\nreplica {}\nincarnation {}\n",
         owner.cluster, owner.replica.0, incarnation.0
     );
     let checksum = checksum(&text);
     format!("{text}sha256 {checksum}\n")
 }
 
-fn parse(bytes: &[u8]) -> Result<(Owner, Incarnation), &'static str> {
+/// Why the file cannot be read.
+enum Unreadable {
+    Damaged(&'static str),
+    /// It is whole, and of another version.
+    OfVersion(String),
+}
+
+fn parse(bytes: &[u8]) -> Result<(Owner, Incarnation), Unreadable> {
+    let body = whole(bytes).map_err(Unreadable::Damaged)?;
+    let title = body.lines().next().unwrap_or_default();
+    match title.strip_prefix(TITLE) {
+        Some(version) if version == FORMAT.to_string() => {}
+        Some(other) => return Err(Unreadable::OfVersion(other.to_owned())),
+        None => return Err(Unreadable::Damaged("its first line is not its title")),
+    }
+    owner_and_life(body).map_err(Unreadable::Damaged)
+}
+
+/// All but the checksum, which matches.
+fn whole(bytes: &[u8]) -> Result<&str, &'static str> {
     let text = str::from_utf8(bytes).map_err(|_| "it is not text")?;
     let end = text.rfind("\nsha256 ").ok_or("it has no checksum")?;
     let (body, last) = text.split_at(end + 1);
-    if last.strip_prefix("sha256 ") != Some(format!("{}\n", checksum(body)).as_str()) {
-        return Err("its checksum does not match");
-    }
-    let mut lines = body.lines();
-    if lines.next() != Some(TITLE) {
-        return Err("this version cannot read it");
-    }
+    let matches = last.strip_prefix("sha256 ") == Some(format!("{}\n", checksum(body)).as_str());
+    if matches { Ok(body) } else { Err("its checksum does not match") }
+}
+
+fn owner_and_life(body: &str) -> Result<(Owner, Incarnation), &'static str> {
+    let mut lines = body.lines().skip(1);
     let mut value = |key: &str| lines.next()?.strip_prefix(key)?.strip_prefix(' ');
     let cluster = value("cluster").ok_or("its second line is not the cluster")?.to_owned();
     let replica = value("replica").and_then(|id| id.parse().ok()).ok_or("its replica is no id")?;
@@ -227,6 +255,32 @@ mod tests {
         let directory = DataDirectory::open(temporary.path()).unwrap();
         begin(&directory, &owner(), u64::MAX).unwrap();
         assert!(matches!(begin(&directory, &owner(), 7), Err(Error::Damaged { .. })));
+    }
+
+    /// Each file of it says its version, and what was written by another one is left as it is.
+    #[test]
+    fn a_directory_of_another_version_is_refused() {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::open(temporary.path()).unwrap();
+        begin(&directory, &owner(), 7).unwrap();
+        let path = temporary.path().join(FILE);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("ftqueue incarnation 2\n"), "{text}");
+        let log = fs::read(temporary.path().join(name_of(1))).unwrap();
+        assert_eq!(&log[..8], b"FTQLOG\0\x02");
+
+        let body = text.rsplit_once("sha256").unwrap().0.replace("incarnation 2", "incarnation 1");
+        let of_before = format!("{body}sha256 {}\n", checksum(&body));
+        fs::write(&path, &of_before).unwrap();
+        let error = begin(&directory, &owner(), 7).unwrap_err();
+        assert!(matches!(error, Error::Foreign { .. }), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("has format 1, of another version of FTQueue; this one has format 2"),
+            "{error}"
+        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), of_before);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! directory    the folder, for one process at a time
 //! incarnation  which life this is
 //! disk         what is asked of a disk
+//! version      of all files here
 //! segment      the bytes of the log's files
 //! scan         reading them; torn tails and damage       rules   what records may follow each other
 //! log          appending to them
@@ -27,6 +28,7 @@ mod rules;
 mod scan;
 mod segment;
 mod snapshot;
+mod version;
 
 pub(crate) use accept_loss::{Accepted, accept_loss};
 pub(crate) use backup::{BackupHeader, BackupReader, BackupWriter};

@@ -14,6 +14,7 @@
 
 use ring::digest::{Context, SHA256};
 
+use super::version::magic;
 use crate::codec::{Malformed, Reader, Writer};
 
 /// The first 16 bytes of a SHA-256.
@@ -29,7 +30,7 @@ pub(super) struct Position {
 pub(super) const SEGMENT_HEADER_LEN: usize = 8 + 8 + 8 + 16 + 16;
 pub(super) const BATCH_HEADER_LEN: usize = 4 + 4 + 8 + 8 + 16 + 16 + 16;
 
-const SEGMENT_MAGIC: &[u8; 8] = b"FTQLOG\x00\x01";
+const SEGMENT_MAGIC: &[u8; 8] = &magic(*b"FTQLOG\0");
 pub(super) const BATCH_MAGIC: [u8; 4] = *b"FTQb";
 
 /// What a segment's header says.

@@ -21,10 +21,11 @@ use super::disk::Disk;
 use super::rules::Rules;
 use super::scan::{damaged, scan_before};
 use super::segment::{Check, SEGMENT_HEADER_LEN, SegmentHeader, check, segment_of};
+use super::version::magic;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::entry::{Fold, MAX_PART, Replay};
 
-const MAGIC: &[u8; 8] = b"FTQSNAP\x01";
+const MAGIC: &[u8; 8] = &magic(*b"FTQSNAP");
 const PART_HEADER_LEN: usize = 4 + 16;
 /// What a name has while its file is written.
 const UNFINISHED: &str = ".new";

@@ -72,6 +72,8 @@ pub(crate) enum Fault {
     Room,
     /// Its disk fails.
     DiskFails,
+    /// Its disk does nothing any more, until it starts anew or the faults end.
+    DiskHangs,
     /// Its process ends, and its disk is not what it was when it comes back.
     LoseDisk {
         how: Loss,
@@ -110,6 +112,10 @@ pub(crate) enum Broken {
     Deaf,
     /// Some do not hear it.
     Partly,
+    /// Its disk does nothing any more.
+    Hung,
+    /// Its disk takes as long as ever, and longer than those of the others.
+    Slow,
 }
 
 /// The names that calls carry.
@@ -175,6 +181,7 @@ impl Options {
         let replicas = random.pick(&[3, 3, 3, 5, 5, 7, 1]);
         let swarm = Swarm::draw(&mut random);
         let (swarm, lost_disks) = swarm.lost_disks(seed, replicas);
+        let stalls = Stalls::draw(seed, replicas);
         let links = (0..replicas)
             .map(|_| (0..replicas).map(|_| swarm.link(&mut random)).collect())
             .collect();
@@ -195,6 +202,7 @@ impl Options {
                 ])
             })
             .collect();
+        let sync = stalls.disks(sync);
         let drift = (0..replicas).map(|_| random.below(2_001) as i64 - 1_000).collect();
         let least = random.pick(&[10 * MICROSECOND, 50 * MICROSECOND, 500 * MICROSECOND]);
         let clients = random.pick(&[1, 4, 16, 64, 128]);
@@ -220,8 +228,8 @@ impl Options {
             small_windows: random.per_mille(300),
             impatient: random.pick(&[0, 0, 50]),
             pipeline: random.pick(&[1, 1, 1, 8]),
-            faults: [swarm.faults(&mut random, replicas), lost_disks].concat(),
-            broken: swarm.broken(&mut random, replicas),
+            faults: [swarm.faults(&mut random, replicas), lost_disks, stalls.hang].concat(),
+            broken: stalls.broken.unwrap_or(swarm.broken(&mut random, replicas)),
             refusals: random.pick(&[0, 500, 1_000]),
             think: if swarm.breaks() {
                 random.pick(&[MILLISECOND, 20 * MILLISECOND, 60 * MILLISECOND])
@@ -267,6 +275,11 @@ impl Options {
         self
     }
 
+    /// How long a sync takes at most, on the slowest disk.
+    pub(crate) fn slowest_sync(&self) -> u64 {
+        self.sync.iter().map(|(_, most)| *most).max().unwrap_or(0)
+    }
+
     /// Whether nothing happens but what the ring makes good by itself: no view may change then.
     pub(crate) fn is_calm(&self) -> bool {
         let mild = |link: &LinkFaults| link.loss <= 50 && link.burst == 0 && link.clog == 0;
@@ -274,6 +287,7 @@ impl Options {
             && self.broken.is_empty()
             && self.cuts.is_empty()
             && self.pause == (0, 0)
+            && self.slowest_sync() <= 100 * MILLISECOND
             && self.links.iter().flatten().all(mild)
     }
 
@@ -328,6 +342,53 @@ impl Options {
             wake: vec![(0, 10 * MICROSECOND); replicas],
             ..Self::quiet(replicas)
         }
+    }
+}
+
+/// Disks that take seconds, or do nothing any more: in a few runs, for these take long. From numbers of their own, so that
+/// all else is drawn as if there were none.
+#[derive(Default)]
+struct Stalls {
+    /// How long a sync takes, where it is not what else was drawn.
+    slow: Vec<Option<(u64, u64)>>,
+    hang: Vec<(u64, usize, Fault)>,
+    /// What stays broken, where it is not what else was drawn.
+    broken: Option<Vec<(usize, Broken)>>,
+}
+
+impl Stalls {
+    fn draw(seed: u64, replicas: usize) -> Self {
+        let mut random = Random::new(seed ^ 0x7374_616c_6c73_0000);
+        let kind = random.below(60);
+        let node = random.below(replicas as u64) as usize;
+        match kind {
+            0 => {
+                let slow = random.pick(&[
+                    (SECOND / 5, SECOND),
+                    (SECOND, 2 * SECOND),
+                    (5 * SECOND, 5 * SECOND),
+                ]);
+                // One alone need not be taken in: it would hold up the others.
+                let broken =
+                    (replicas > 1 && random.per_mille(500)).then_some((node, Broken::Slow));
+                let is_slow = |id| broken.is_none_or(|(one, _)| id == one);
+                let slow = (0..replicas).map(|id| is_slow(id).then_some(slow)).collect();
+                Self { slow, broken: broken.map(|broken| vec![broken]), ..Self::default() }
+            }
+            1 if replicas > 1 => {
+                Self { broken: Some(vec![(node, Broken::Hung)]), ..Self::default() }
+            }
+            2 => {
+                let hang = vec![(random.below(CALLS_FROM + 2 * SECOND), node, Fault::DiskHangs)];
+                Self { hang, ..Self::default() }
+            }
+            _ => Self::default(),
+        }
+    }
+
+    fn disks(&self, drawn: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+        let slow = |id: usize| self.slow.get(id).copied().flatten();
+        drawn.iter().enumerate().map(|(id, drawn)| slow(id).unwrap_or(*drawn)).collect()
     }
 }
 

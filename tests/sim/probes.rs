@@ -17,7 +17,7 @@ const NEVER: [&str; 5] = [
 ];
 
 /// What happens to a whole run now and then.
-const OF_WORLDS: [&str; 29] = [
+const OF_WORLDS: [&str; 32] = [
     "asked_again_elsewhere",
     "asked_again_while_under_way",
     "broken_for_good",
@@ -26,6 +26,8 @@ const OF_WORLDS: [&str; 29] = [
     "datagram_refused",
     "disk_decayed",
     "disk_failed",
+    "disk_hangs",
+    "disk_hangs_for_good",
     "disk_made_up_for",
     "disk_put_back",
     "disk_rotten",
@@ -34,6 +36,7 @@ const OF_WORLDS: [&str; 29] = [
     "durable_write_lost",
     "entries_dropped_by_record",
     "left_in_order",
+    "left_though_needed",
     "log_replaced",
     "log_rewritten",
     "outlived",

@@ -42,7 +42,7 @@ use crate::codec::{Malformed, Reader, Writer};
 use crate::types::{Incarnation, ReplicaId};
 
 /// The version of the datagram format: of the seal and of everything in it.
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 
 const PREFIX_LEN: usize = 1 + 1 + 8 + 1 + 8 + 8;
 const TAG_LEN: usize = 16;

@@ -61,12 +61,12 @@ fn datagrams_have_these_bytes() {
     let mut sealer = Sealer::new(&cluster_key, SENDER, Incarnation(0x0002_0304_0506_0708));
     assert_eq!(
         hex(&sealer.seal(b"body")),
-        "05059f86d081884c7d6501080706050403020001000000000000004fce0d3794dd0636f11162993475e3422f35c931"
+        "06059f86d081884c7d6501080706050403020001000000000000004fce0d37a166d8419eb83d6b3717f6a87aa6b301"
     );
     sealer.prefix.counter = KEY_LIFE - 1;
     assert_eq!(
         hex(&sealer.seal(b"body")),
-        "05059f86d081884c7d650108070605040302000000400000000000d0e831ee63b59fac411ab9432ede88c468ef4206"
+        "06059f86d081884c7d650108070605040302000000400000000000d0e831eec88a6d2df7d01969af115f998e125f24"
     );
 }
 

@@ -10,11 +10,13 @@ use super::node::{Resent, new_replica};
 use super::snapshots::Held;
 use super::{Happening, World};
 use crate::check::Said;
-use crate::options::MILLISECOND;
+use crate::options::{MILLISECOND, SECOND};
 use crate::workload::Outcome;
 
 /// How soon is tried again what there was no room for.
 const RETRY: u64 = 200 * MILLISECOND;
+/// How long a replica waits at most until no view needs it any more.
+const LEAVE_TIME: u64 = 2 * SECOND;
 
 impl World {
     /// A replica starts, in a new incarnation.
@@ -77,7 +79,7 @@ impl World {
         let digest = replica.queues().digest();
         let unseen = (self.ledger.last(), node.delivered);
         (node.replica, node.storage) = (Some(replica), Some(storage));
-        (node.syncing, node.full, node.leaving, node.crash_in) = (false, false, false, None);
+        (node.syncing, node.full, node.leaving, node.crash_in) = (false, false, None, None);
         node.hangs = false;
         node.genuine.clear();
         node.heard.fill(Said::default());
@@ -125,12 +127,17 @@ impl World {
         }
     }
 
-    /// A replica has stopped in order: it wrote down all, and ends.
+    /// A replica has stopped in order: it wrote down all, and ends. One that is not let go ends as well.
     pub(super) fn end_if_left(&mut self, index: usize) {
         let node = &self.nodes[index];
-        let Some(replica) = node.replica.as_ref().filter(|_| node.leaving) else {
+        let (Some(replica), Some(since)) = (&node.replica, node.leaving) else {
             return;
         };
+        if self.now > since + LEAVE_TIME {
+            self.probes.hit("left_though_needed");
+            self.crash(index, false);
+            return self.schedule(self.now + RETRY, Happening::Restart { node: index });
+        }
         if replica.has_left(node.local(self.now))
             && !node.syncing
             && node.unwritten.is_empty()

@@ -90,10 +90,9 @@ impl World {
                 let copy = self.nodes[index].copy.as_ref();
                 copy.is_none_or(|copy| !self.others_know(index, &copy.log))
             }
-            // One that is damaged before the first start is a matter for an operator.
-            Loss::Rotten => !self.nodes[index].log.is_sound(),
+            Loss::Rotten => !self.is_surely_started(index),
             Loss::Decayed | Loss::Misdirected => {
-                !self.nodes[index].log.is_sound() || self.nodes[index].replica.is_none()
+                !self.is_surely_started(index) || self.nodes[index].replica.is_none()
             }
             Loss::Wiped | Loss::WipedAndClock => false,
         };
@@ -132,6 +131,14 @@ impl World {
             Loss::Decayed | Loss::Misdirected => {}
         }
         self.schedule(self.now + down_for, Happening::Restart { node: index });
+    }
+
+    /// Whether a replica's disk is known to be no new one, and so are so many others' that one of them always tells the rest.
+    /// What is damaged before the first start is a matter for an operator: nobody can tell whether there was one.
+    fn is_surely_started(&self, index: usize) -> bool {
+        let sound = self.nodes.iter().filter(|node| node.log.is_sound()).count();
+        let minority = (self.options.replicas - 1) / 2;
+        self.nodes[index].log.is_sound() && sound > minority
     }
 
     /// Whether one of the others knows that a replica had more than this log.

@@ -34,6 +34,11 @@ use crate::workload::{Again, Outcome, Workload};
 const FAULTS_UNTIL: u64 = 7 * SECOND;
 /// Once the faults are gone, everything is answered, and all replicas are level, within this time.
 const RECOVERY: u64 = 20 * SECOND;
+/// Later where a sync takes long, by so many of those that take longest: several are waited for one after the other in each
+/// change of view.
+const SYNCS_TO_RECOVER: u64 = 20;
+/// And later where a member's disk is to be found to hang, which takes so long.
+const FOUND_TO_HANG: u64 = 20 * SECOND;
 /// Once all is answered and level, nothing but heartbeats is sent from this time on.
 const QUIET_AFTER: u64 = SECOND;
 
@@ -190,7 +195,7 @@ impl World {
                 self.heal();
             }
             if let Some(level_at) = self.level_at {
-                if self.now > level_at + 2 * QUIET_AFTER {
+                if self.now > level_at + 2 * self.quiet_after() {
                     break;
                 }
             } else if let Some(healed_at) = self.healed_at {
@@ -198,7 +203,7 @@ impl World {
                     self.level_at = Some(self.now);
                 }
                 assert!(
-                    self.now < healed_at + RECOVERY,
+                    self.now < healed_at + self.recovery(),
                     "{} calls wait {} ms after the faults have gone; {}",
                     self.workload.waiting,
                     (self.now - healed_at) / MILLISECOND,
@@ -212,6 +217,23 @@ impl World {
         let seen = check_answers(&self.workload.calls, self.ledger.entries(), self.options.limits);
         seen.into_iter().for_each(|(name, count)| self.probes.add(name, count));
         self.report()
+    }
+
+    /// How long all may take to be level once the faults have gone.
+    fn recovery(&self) -> u64 {
+        let hung = self.options.broken.iter().any(|(_, broken)| matches!(broken, Broken::Hung));
+        let found_out = if hung { FOUND_TO_HANG } else { 0 };
+        RECOVERY + found_out + SYNCS_TO_RECOVER * self.slow_sync()
+    }
+
+    /// How long after that nothing more is said.
+    fn quiet_after(&self) -> u64 {
+        QUIET_AFTER + 2 * self.slow_sync()
+    }
+
+    /// How long a sync takes on the slowest disk, where that is long.
+    fn slow_sync(&self) -> u64 {
+        Some(self.options.slowest_sync()).filter(|takes| *takes > SECOND / 10).unwrap_or(0)
     }
 
     /// The next thing happens: what arrives or befalls, else a replica that is due gets to its events.
@@ -311,7 +333,7 @@ impl World {
             }
             Fault::Leave => {
                 if self.nodes[node].replica.is_some() {
-                    self.nodes[node].leaving = true;
+                    self.nodes[node].leaving = Some(self.now);
                     self.nodes[node].inbox.push(Event::Leave);
                     self.wake_soon(node);
                 }
@@ -325,6 +347,10 @@ impl World {
                 self.nodes[node].disk.limit(Some(room));
             }
             Fault::Room => self.nodes[node].disk.limit(None),
+            Fault::DiskHangs => {
+                self.probes.hit("disk_hangs");
+                self.nodes[node].hangs = true;
+            }
             Fault::DiskFails => self.nodes[node].disk.fail_after(0),
             Fault::LoseDisk { how, down_for } => self.lose_disk(node, how, down_for),
             Fault::CopyDisk => self.nodes[node].copy_disk(),
@@ -345,10 +371,13 @@ impl World {
             self.nodes[node].crash_in = None;
             self.nodes[node].disk.limit(None);
             self.start(node);
+            if std::mem::take(&mut self.nodes[node].hangs) {
+                self.sync(node);
+            }
         }
         if self.nodes.iter().any(|node| !node.log.is_sound() && !node.log.is_lost()) {
             // For the first start all are needed.
-            self.options.broken.clear();
+            self.options.broken.retain(|(_, broken)| matches!(broken, Broken::Slow));
         }
         for (node, broken) in self.options.broken.clone() {
             self.break_for_good(node, broken);
@@ -379,7 +408,7 @@ impl World {
                 Broken::Mute => cut(node, other),
                 Broken::Deaf => cut(other, node),
                 Broken::Partly if other % 2 == 0 => cut(node, other),
-                Broken::Partly | Broken::Down | Broken::Paused => {}
+                Broken::Partly | Broken::Down | Broken::Paused | Broken::Hung | Broken::Slow => {}
             }
         }
         match broken {
@@ -388,6 +417,10 @@ impl World {
                 self.nodes[node].gone = true;
             }
             Broken::Paused => self.nodes[node].paused_until = u64::MAX / 2,
+            Broken::Hung => {
+                self.probes.hit("disk_hangs_for_good");
+                self.nodes[node].hangs = true;
+            }
             _ => {}
         }
     }

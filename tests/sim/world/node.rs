@@ -59,8 +59,8 @@ pub(super) struct Node {
     pub(super) full: bool,
     /// It crashes after so many more effects.
     pub(super) crash_in: Option<u64>,
-    /// It leaves, and ends when it has left.
-    pub(super) leaving: bool,
+    /// Since when it leaves; it ends when it has left.
+    pub(super) leaving: Option<u64>,
     /// It is not to come back.
     pub(super) gone: bool,
     /// How far this life has delivered, and what it was seen to have promised.
@@ -142,7 +142,7 @@ impl Node {
             hangs: false,
             full: false,
             crash_in: None,
-            leaving: false,
+            leaving: None,
             gone: false,
             delivered: 0,
             promised: ViewNumber::NONE,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ftqueue::testing::{Chunk, Effect, Entry, Event, Instant, Record};
 
 use super::node::Node;
-use super::{Happening, QUIET_AFTER, World};
+use super::{Happening, World};
 use crate::check::{Bounds, Said, Sender};
 use crate::network::Arrival;
 use crate::options::MILLISECOND;
@@ -256,7 +256,7 @@ impl World {
         };
         let read = self.spy.read(&sender, datagram);
         let quiet = self.options.broken.is_empty()
-            && self.level_at.is_some_and(|at| self.now > at + QUIET_AFTER);
+            && self.level_at.is_some_and(|at| self.now > at + self.quiet_after());
         let heartbeat = |chunk: &Chunk| matches!(chunk, Chunk::Heartbeat { .. });
         let said = &read.chunks;
         assert!(
