@@ -74,6 +74,8 @@ struct Peer {
     /// The view it was in when last heard, and the highest that it had promised.
     view: ViewNumber,
     promised: ViewNumber,
+    /// When it was first heard to have promised that, if it said before that it had promised less.
+    promised_more: Option<Instant>,
     /// When it was last heard in another view than now, or first heard.
     view_changed: Instant,
     last_heard: Instant,
@@ -108,6 +110,7 @@ impl Detector {
             incarnation: None,
             view: ViewNumber::NONE,
             promised: ViewNumber::NONE,
+            promised_more: None,
             view_changed: now,
             last_heard: now,
             refusals: 0,
@@ -140,7 +143,11 @@ impl Detector {
             peer.view_changed = now;
             peer.view = header.view;
         }
-        peer.promised = if anew { header.promised } else { peer.promised.max(header.promised) };
+        if anew {
+            (peer.promised, peer.promised_more) = (header.promised, None);
+        } else if peer.promised < header.promised {
+            (peer.promised, peer.promised_more) = (header.promised, Some(now));
+        }
         (peer.last_heard, peer.refusals) = (now, 0);
         anew || moved
     }
@@ -323,6 +330,15 @@ impl Detector {
                 && peer.promised == peer.view
                 && peer.hears & bit(self.me) != 0
                 && (peer.hears | bit(id)).count_ones() as usize >= quorum
+        })
+    }
+
+    /// Whether one that is heard is in no view, and said since `since` that it promised another one: that is being agreed on.
+    pub(super) fn hears_change(&self, now: Instant, silence: Duration, since: Instant) -> bool {
+        self.others().any(|(_, peer)| {
+            peer.is_heard(now, silence)
+                && peer.view == ViewNumber::NONE
+                && peer.promised_more.is_some_and(|at| at >= since)
         })
     }
 

@@ -133,6 +133,9 @@ impl Replica {
                 let progress = learner.fetch.as_ref().map(Fetch::progress);
                 let learns_nothing_for =
                     now.since(progress.unwrap_or_default().max(self.status_since));
+                if !works && self.others_agree(now) {
+                    return None;
+                }
                 if !works {
                     return Some("no member of a view that works is heard".to_owned());
                 }
@@ -142,6 +145,13 @@ impl Replica {
                     .then(|| "nobody takes this replica in".to_owned())
             }
         }
+    }
+
+    /// Whether others are agreeing on a view, for no longer than that may take. Their disks may be slow, and a proposal from
+    /// outside would begin it anew.
+    fn others_agree(&self, now: Instant) -> bool {
+        let patience = self.config.view_timeout * 2 + self.promise_took * 2;
+        self.detector.hears_change(now, self.config.silence, now - patience)
     }
 
     /// How many replicas are to propose before this one: the members of the largest fully connected set that holds a
