@@ -6,6 +6,7 @@ use super::backoff::Backoff;
 use super::boundaries::Boundaries;
 use super::event::Effect;
 use super::fetch::Fetch;
+use super::ids::bit;
 use super::status::Status;
 use crate::planted::planted;
 use crate::types::{Boundary, Instant, ReplicaId, Seq, ViewNumber};
@@ -65,13 +66,18 @@ impl Replica {
 
     /// Asks a member what it delivered past what was delivered here.
     pub(super) fn inquire(&mut self, now: Instant) {
-        let members = self.detector.members_heard(now, self.config.silence);
+        let mut members = self.detector.members_heard(now, self.config.silence);
+        if members.iter().any(|id| self.gave_no_copy & bit(*id) == 0) {
+            members.retain(|id| self.gave_no_copy & bit(*id) == 0);
+        } else {
+            self.gave_no_copy = 0;
+        }
         let bounds = self.backoff_bounds(self.detector.round_trip());
         let jitter = &mut self.jitter;
         let Status::Outside(learner) = &mut self.status else {
             return;
         };
-        let attempt = learner.inquiry.attempt() as usize + self.copies_failed;
+        let attempt = learner.inquiry.attempt() as usize;
         if !learner.inquiry.take_due(now, bounds, jitter) || members.is_empty() {
             return;
         }

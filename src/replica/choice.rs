@@ -1,6 +1,8 @@
 //! What a view is made of, by the promises of a majority: the greatest log, and those near it as members (DESIGN
 //! section 3, rule 3).
 
+use std::cmp::Reverse;
+
 use super::Replica;
 use super::boundaries::Boundaries;
 use super::ids::{bit, replica_id};
@@ -33,13 +35,15 @@ impl Replica {
         if promises().count() < self.quorum.size() && !planted!(self, MinorityPromises) {
             return None;
         }
-        // Of two logs the one whose end is of the later view is the greater, however long the other is.
+        // Of two logs the one whose end is of the later view is the greater, however long the other is. Of two that are the
+        // same the one is chosen of which more can still be sent.
         let greatness = |log: &LogEnd| {
             let view = if planted!(self, LongestLog) { ViewNumber::NONE } else { log.last_view };
             (view, log.last)
         };
-        let (source, chosen) = promises()
-            .max_by_key(|(id, promise)| (greatness(&promise.log), std::cmp::Reverse(*id)))?;
+        let (source, chosen) = promises().max_by_key(|(id, promise)| {
+            (greatness(&promise.log), Reverse(promise.log.held_from), Reverse(*id))
+        })?;
         let log = &chosen.log;
         let boundaries = Boundaries::told(&log.boundaries);
         // How much of the chosen log a replica has, where the boundaries tell.

@@ -11,6 +11,7 @@ use super::Replica;
 use super::backoff::Backoff;
 use super::event::{Effect, Refusal, Unavailable};
 use super::fetch::Fetch;
+use super::ids::bit;
 use super::snapshot::Snapshot;
 use super::status::Status;
 use crate::planted::planted;
@@ -38,8 +39,10 @@ pub(super) struct Copying {
     /// How many pieces came since they were asked for last.
     came: u64,
     again: Backoff,
-    /// When the last piece came that was lacking.
+    /// When the last piece came that was lacking; later by all the time in which none was asked for.
     progress: Instant,
+    /// When it was last looked at.
+    looked_at: Instant,
     /// Whether all has come, and is being read.
     complete: bool,
 }
@@ -63,6 +66,7 @@ impl Copying {
             came: 0,
             again: Backoff::default(),
             progress: now,
+            looked_at: now,
             complete: false,
         }
     }
@@ -167,8 +171,10 @@ impl Replica {
         let Some(copying) = &mut self.copying else {
             return;
         };
+        let passed = now.since(copying.looked_at);
+        copying.looked_at = now;
         if !wanted {
-            copying.progress = now;
+            copying.progress = copying.progress + passed;
         }
         if copying.complete || !wanted {
             return copying.again.stop();
@@ -215,11 +221,14 @@ impl Replica {
         }
     }
 
-    /// What was copied could not be read: it is asked for anew.
+    /// What was copied could not be read, or does not come: it is asked for anew, of others first.
     pub(super) fn give_copy_up(&mut self) {
-        tracing::warn!(replica = %self.me.id, "a copy comes to nothing, and is begun anew elsewhere");
-        self.copies_failed += 1;
-        self.copying = None;
+        let Some(copying) = self.copying.take() else {
+            return;
+        };
+        let giver = copying.giver;
+        tracing::warn!(replica = %self.me.id, %giver, "a copy comes to nothing, and is begun anew elsewhere");
+        self.gave_no_copy |= bit(giver);
     }
 
     /// Puts what a member delivered, by what was copied of it, in the place of the own log.
@@ -244,7 +253,7 @@ impl Replica {
             self.counters.impossible_views += 1;
             return self.give_copy_up();
         }
-        self.copying = None;
+        (self.copying, self.gave_no_copy) = (None, 0);
         if planted!(self, CopyUndelivered) {
             copy.deliver_all();
         }

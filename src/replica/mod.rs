@@ -204,8 +204,8 @@ pub struct Replica {
 
     /// What a member's storage holds, being copied.
     copying: Option<Copying>,
-    /// How many copies came to nothing: another member is asked for the next.
-    copies_failed: usize,
+    /// Whose copies came to nothing since one was of use, by bit: others are asked first.
+    gave_no_copy: u16,
     /// What a copy came to, until it can take the place of the own log.
     copied: Option<Snapshot>,
 
@@ -269,7 +269,7 @@ impl Replica {
             readmission: vec![Readmission::default(); replicas],
             view_attention: true,
             copying: None,
-            copies_failed: 0,
+            gave_no_copy: 0,
             copied: None,
             outbox: Outbox::new(replicas),
             counters: Counters::default(),

@@ -76,7 +76,11 @@ fn work(disk: &Folder, job: Job) -> Option<Done> {
     match job {
         Job::Lend { to, at, pieces, length } => {
             let pieces = lend(disk, at, pieces, length)
-                .inspect_err(|error| debug!(%to, %error, "lending failed"))
+                .inspect_err(|error| match error.kind() {
+                    // The file went with a newer snapshot.
+                    io::ErrorKind::NotFound => debug!(%to, "what is asked for is gone"),
+                    _ => warn!(%to, %error, "the log cannot be read to be lent"),
+                })
                 .ok()?;
             Some(Done::Lent { to, pieces })
         }
