@@ -22,6 +22,7 @@
 //! put-back MS rX               its process ends, and starts with the copy
 //! cut MS rX rY                 nothing passes from the one to the other
 //! heal MS                      all passes again
+//! answered MS                  by then all calls so far must have been answered
 //! from MS                      the trace begins: at 900, where nothing is said
 //! until MS                     the trace ends
 //! ```
@@ -68,6 +69,8 @@ pub(crate) enum Told {
     Sync(usize, u64),
     Cut(usize, usize),
     Heal,
+    /// All calls so far are to have been answered.
+    Answered,
 }
 
 /// A script that is being run, and its trace so far.
@@ -271,6 +274,7 @@ fn play(script: &str, planted: Option<PlantedBug>) -> String {
             ["cut", at, from, to] => {
                 events.push((time(at), Told::Cut(replica(from), replica(to))));
             }
+            ["answered", at] => events.push((time(at), Told::Answered)),
             ["heal", at] => events.push((time(at), Told::Heal)),
             ["from", at] => story.from = time(at),
             ["until", at] => until = time(at),

@@ -6,6 +6,7 @@ use super::{Happening, World};
 use crate::check::check_answers;
 use crate::options::{Cut, Fault, MILLISECOND};
 use crate::story::{Fate, Story, Told};
+use crate::workload::Call;
 
 impl World {
     /// What the story says of the datagram that was read last, sent to `to`.
@@ -76,6 +77,13 @@ impl World {
             Told::Cut(from, to) => {
                 self.story_line(format_args!("r{from} -/ r{to}"));
                 self.network.cut(Cut { from, to, since: 0, until: u64::MAX });
+            }
+            Told::Answered => {
+                let asked = 1..self.now;
+                let waits =
+                    |call: &Call| asked.contains(&call.invoked) && call.returned == u64::MAX;
+                let waiting = self.workload.calls.iter().filter(|call| waits(call)).count();
+                assert_eq!(waiting, 0, "calls that should have been answered");
             }
             Told::Heal => {
                 self.story_line("all links are whole again");
