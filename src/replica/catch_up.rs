@@ -135,12 +135,15 @@ impl Replica {
         let told = Boundaries::told(boundaries);
         let next = self.delivered_through.next();
         let behind = view != ViewNumber::NONE && next <= through && next < held_from;
-        if behind && told.view_at(next).is_none() {
+        // Logs are compared from what was delivered last on.
+        let comparable =
+            [self.delivered_through, next].iter().all(|seq| told.view_at(*seq).is_some());
+        if behind && !comparable {
             // So far behind that the member does not remember of which view that was.
             return self.begin_copying(now, from);
         }
-        if view == ViewNumber::NONE || through < next || told.view_at(next).is_none() {
-            // Not a member's word, or nothing new.
+        if view == ViewNumber::NONE || through < next || !comparable {
+            // Not a member's word, nothing new, or an answer to what was asked in a life that had delivered more.
             return;
         }
         if told.last_view() > view {
