@@ -228,8 +228,8 @@ impl Options {
             small_windows: random.per_mille(300),
             impatient: random.pick(&[0, 0, 50]),
             pipeline: random.pick(&[1, 1, 1, 8]),
-            faults: [swarm.faults(&mut random, replicas), lost_disks, stalls.hang].concat(),
-            broken: stalls.broken.unwrap_or(swarm.broken(&mut random, replicas)),
+            faults: [swarm.faults(&mut random, replicas), lost_disks, stalls.hang.clone()].concat(),
+            broken: stalls.broken(swarm.broken(&mut random, replicas)),
             refusals: random.pick(&[0, 500, 1_000]),
             think: if swarm.breaks() {
                 random.pick(&[MILLISECOND, 20 * MILLISECOND, 60 * MILLISECOND])
@@ -384,6 +384,10 @@ impl Stalls {
             }
             _ => Self::default(),
         }
+    }
+
+    fn broken(self, drawn: Vec<(usize, Broken)>) -> Vec<(usize, Broken)> {
+        self.broken.unwrap_or(drawn)
     }
 
     fn disks(&self, drawn: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
