@@ -133,11 +133,9 @@ impl Replica {
                 let progress = learner.fetch.as_ref().map(Fetch::progress);
                 let learns_nothing_for =
                     now.since(progress.unwrap_or_default().max(self.status_since));
-                if !works && self.others_agree(now) {
-                    return None;
-                }
                 if !works {
-                    return Some("no member of a view that works is heard".to_owned());
+                    return (!self.others_agree(now))
+                        .then(|| "no member of a view that works is heard".to_owned());
                 }
                 // A promise that is under way for an own view delays that for a view which would take this replica in.
                 let patience = self.config.view_timeout * 5 + self.promise_took * 8;

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use super::directory::Error;
 use super::scan::damaged;
 use super::segment::{Check, check};
-use super::version::magic;
+use super::version::{FORMAT, format_of, magic};
 use crate::codec::{Malformed, Reader, Writer};
 use crate::entry::MAX_PART;
 use crate::types::{MAX_REPLICAS, ReplicaId};
@@ -148,8 +148,17 @@ impl BackupReader<BufReader<File>> {
 impl<R: Read> BackupReader<R> {
     fn begin(from: R, path: &Path) -> Result<(Self, BackupHeader), Error> {
         let mut reader = Self { from, path: path.to_owned(), check: check(&[MAGIC]), bytes: 0 };
-        if reader.take(MAGIC.len())? != MAGIC {
-            return Err(reader.bad("it does not begin as a backup of this version does"));
+        let beginning = reader.take(MAGIC.len())?;
+        match format_of(MAGIC, &beginning) {
+            Some(FORMAT) => {}
+            Some(other) => {
+                // Nothing tells another format from damage to that byte.
+                let why = format!(
+                    "it begins as one of format {other} does; this version has format {FORMAT}"
+                );
+                return Err(reader.bad(&why));
+            }
+            None => return Err(reader.bad("it does not begin as a backup does")),
         }
         let part = reader.raw_part()?;
         let header = BackupHeader::decode(&part).map_err(|malformed| reader.bad(malformed.0))?;

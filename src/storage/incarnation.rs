@@ -9,13 +9,13 @@ use super::directory::{DataDirectory, Error};
 use super::disk::Disk as _;
 use super::log::{SEGMENT_LENGTH, Storage};
 use super::segment::{name_of, segment_of};
-use super::version::FORMAT;
+use super::version::{FORMAT, of_other_format};
 use crate::entry::Record;
 use crate::types::{Incarnation, ReplicaId};
 
 /// The file's name.
 const FILE: &str = "incarnation";
-/// What the first line begins with; the version of all that is in the directory follows.
+/// What the first line begins with; the format of all that is in the directory follows.
 const TITLE: &str = "ftqueue incarnation ";
 /// The file's bound, in bytes: with the longest cluster name it is far below.
 const LIMIT: u64 = 4_096;
@@ -79,20 +79,15 @@ impl DataDirectory {
     /// Whose directory it is, and the last life that it has seen.
     ///
     /// # Errors
-    /// [`Error::Damaged`] where that cannot be told, [`Error::Foreign`] where the directory is of another version,
+    /// [`Error::Damaged`] where that cannot be told, [`Error::Foreign`] where the directory is of another format,
     /// [`Error::Failed`].
     pub(crate) fn owner_and_last_life(&self) -> Result<(Owner, Incarnation), Error> {
         let path = self.path_of(FILE);
         let bytes = self.read(FILE, LIMIT)?;
-        match bytes.as_deref().map_or(Err(Unreadable::Damaged("it is missing")), parse) {
+        match bytes.as_deref().map_or(Err(Unusable::Damaged("it is missing")), parse) {
             Ok(read) => Ok(read),
-            Err(Unreadable::Damaged(why)) => Err(Error::Damaged { path, detail: why.to_owned() }),
-            Err(Unreadable::OfVersion(other)) => {
-                let detail = format!(
-                    "the data directory has format {other}, of another version of FTQueue; this one has format {FORMAT}"
-                );
-                Err(Error::Foreign { path, detail })
-            }
+            Err(Unusable::Damaged(why)) => Err(Error::Damaged { path, detail: why.to_owned() }),
+            Err(Unusable::OfFormat(other)) => Err(of_other_format(&path, &other)),
         }
     }
 
@@ -126,22 +121,22 @@ fn print(owner: &Owner, incarnation: Incarnation) -> String {
     format!("{text}sha256 {checksum}\n")
 }
 
-/// Why the file cannot be read.
-enum Unreadable {
+/// Why the file cannot be used.
+enum Unusable {
     Damaged(&'static str),
-    /// It is whole, and of another version.
-    OfVersion(String),
+    /// It is whole, and of another format.
+    OfFormat(String),
 }
 
-fn parse(bytes: &[u8]) -> Result<(Owner, Incarnation), Unreadable> {
-    let body = whole(bytes).map_err(Unreadable::Damaged)?;
+fn parse(bytes: &[u8]) -> Result<(Owner, Incarnation), Unusable> {
+    let body = whole(bytes).map_err(Unusable::Damaged)?;
     let title = body.lines().next().unwrap_or_default();
     match title.strip_prefix(TITLE) {
-        Some(version) if version == FORMAT.to_string() => {}
-        Some(other) => return Err(Unreadable::OfVersion(other.to_owned())),
-        None => return Err(Unreadable::Damaged("its first line is not its title")),
+        Some(format) if format == FORMAT.to_string() => {}
+        Some(other) => return Err(Unusable::OfFormat(other.to_owned())),
+        None => return Err(Unusable::Damaged("its first line is not its title")),
     }
-    owner_and_life(body).map_err(Unreadable::Damaged)
+    owner_and_life(body).map_err(Unusable::Damaged)
 }
 
 /// All but the checksum, which matches.
@@ -257,9 +252,9 @@ mod tests {
         assert!(matches!(begin(&directory, &owner(), 7), Err(Error::Damaged { .. })));
     }
 
-    /// Each file of it says its version, and what was written by another one is left as it is.
+    /// Its files say which format they have, and what has another one is left as it is.
     #[test]
-    fn a_directory_of_another_version_is_refused() {
+    fn a_directory_of_another_format_is_refused() {
         let temporary = tempfile::tempdir().unwrap();
         let directory = DataDirectory::open(temporary.path()).unwrap();
         begin(&directory, &owner(), 7).unwrap();
@@ -273,14 +268,26 @@ mod tests {
         let of_before = format!("{body}sha256 {}\n", checksum(&body));
         fs::write(&path, &of_before).unwrap();
         let error = begin(&directory, &owner(), 7).unwrap_err();
+        let refused = "has format 1, of another version of FTQueue; this one has format 2";
         assert!(matches!(error, Error::Foreign { .. }), "{error}");
-        assert!(
-            error
-                .to_string()
-                .contains("has format 1, of another version of FTQueue; this one has format 2"),
-            "{error}"
-        );
+        assert!(error.to_string().ends_with(refused), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), of_before);
+
+        // The log says so by itself, unless it was damaged.
+        fs::remove_file(&path).unwrap();
+        let file = temporary.path().join(name_of(1));
+        let mut bytes = log.clone();
+        bytes[7] = 1;
+        fs::write(&file, &bytes).unwrap();
+        let error = begin(&directory, &owner(), 7).unwrap_err();
+        assert!(matches!(error, Error::Damaged { .. }), "{error}");
+        let check = digest(&SHA256, &bytes[..40]);
+        bytes[40..56].copy_from_slice(&check.as_ref()[..16]);
+        fs::write(&file, &bytes).unwrap();
+        let error = begin(&directory, &owner(), 7).unwrap_err();
+        assert!(matches!(error, Error::Foreign { .. }), "{error}");
+        assert!(error.to_string().ends_with(refused), "{error}");
+        assert_eq!(fs::read(&file).unwrap(), bytes);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! directory    the folder, for one process at a time
 //! incarnation  which life this is
 //! disk         what is asked of a disk
-//! version      of all files here
+//! version      which format all files here have
 //! segment      the bytes of the log's files
 //! scan         reading them; torn tails and damage       rules   what records may follow each other
 //! log          appending to them

@@ -106,8 +106,7 @@ pub(super) fn scan_before(
     }
     let name = name_of(below);
     let header = disk.read_at(&name, 0, SEGMENT_HEADER_LEN).map_err(failed(disk.path(&name)))?;
-    let header = SegmentHeader::decode(&header)
-        .map_err(|malformed| damaged(&disk.path(&name), malformed.0.to_owned()))?;
+    let header = SegmentHeader::decode(&header).map_err(|bad| bad.of(&disk.path(&name)))?;
     if header.segment != below || header.chain != scan.chain {
         let detail = "it does not continue the segment before it".to_owned();
         return Err(damaged(&disk.path(&name), detail));
@@ -167,7 +166,7 @@ fn scan_segment(
             scan.torn = bytes.len() as u64;
             return Ok(());
         }
-        Err(malformed) => return Err(damaged(path, malformed.0.to_owned())),
+        Err(bad) => return Err(bad.of(path)),
     };
     if header.segment != number || header.chain != scan.chain {
         return Err(damaged(path, "it does not continue the segment before it".to_owned()));

@@ -12,9 +12,13 @@
 //! batch before, so none can be missing. `synced` is how far the log was known to be durable before the batch was
 //! written: what is bad below that was durable once, and is damage.
 
+use std::path::Path;
+
 use ring::digest::{Context, SHA256};
 
-use super::version::magic;
+use super::directory::Error;
+use super::scan::damaged;
+use super::version::{FORMAT, format_of, magic, of_other_format};
 use crate::codec::{Malformed, Reader, Writer};
 
 /// The first 16 bytes of a SHA-256.
@@ -41,6 +45,30 @@ pub(super) struct SegmentHeader {
     pub(super) owner: u64,
     /// The check of the last batch of the segment before.
     pub(super) chain: Check,
+}
+
+/// Why a segment's header cannot be used.
+#[derive(Debug)]
+pub(super) enum BadHeader {
+    Malformed(Malformed),
+    /// It is whole, and of another format.
+    OfFormat(u8),
+}
+
+impl From<Malformed> for BadHeader {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+impl BadHeader {
+    /// The error of a file that begins so.
+    pub(super) fn of(self, path: &Path) -> Error {
+        match self {
+            Self::Malformed(malformed) => damaged(path, malformed.0.to_owned()),
+            Self::OfFormat(other) => of_other_format(path, &other.to_string()),
+        }
+    }
 }
 
 /// What a batch's header says.
@@ -94,23 +122,22 @@ impl SegmentHeader {
         bytes
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
         Self::decode_as(SEGMENT_MAGIC, bytes)
     }
 
     /// The same, from the beginning of another file about the segment.
-    pub(super) fn decode_as(magic: &[u8; 8], bytes: &[u8]) -> Result<Self, Malformed> {
+    pub(super) fn decode_as(magic: &[u8; 8], bytes: &[u8]) -> Result<Self, BadHeader> {
         let mut reader = Reader::new(bytes);
         let covered = Reader::new(bytes).take(SEGMENT_HEADER_LEN - 16)?;
-        if reader.take(8)? != magic {
-            return Err(Malformed("it does not begin as one of this version does"));
-        }
+        let format = format_of(magic, reader.take(8)?)
+            .ok_or(Malformed("it does not begin as such a file does"))?;
         let (segment, owner) = (reader.u64()?, reader.u64()?);
         let header = Self { segment, owner, chain: read_check(&mut reader)? };
         if read_check(&mut reader)? != check(&[covered]) {
-            return Err(Malformed("its header's checksum does not match"));
+            return Err(Malformed("its header's checksum does not match").into());
         }
-        Ok(header)
+        if format == FORMAT { Ok(header) } else { Err(BadHeader::OfFormat(format)) }
     }
 }
 

@@ -245,7 +245,7 @@ pub(super) fn read(
         disk.read_at(&name, offset, length).map_err(failed)
     };
     let bytes = bytes_at(0, SEGMENT_HEADER_LEN)?;
-    let header = SegmentHeader::decode_as(MAGIC, &bytes).map_err(bad)?;
+    let header = SegmentHeader::decode_as(MAGIC, &bytes).map_err(|bad| bad.of(&path))?;
     if header.segment != segment {
         return Err(damaged(&path, "it is of another segment than its name says".to_owned()));
     }

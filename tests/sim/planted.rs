@@ -15,7 +15,7 @@ const SEEDS: u64 = 1_000;
 fn every_planted_bug_is_caught() {
     // `FTQ_BUGS=NoNacks,NumberTwice` tries some.
     let only = std::env::var("FTQ_BUGS").ok();
-    // And `FTQ_RUNS=20000` looks further, for a seed to begin with.
+    // And `FTQ_RUNS=20000` looks further.
     let seeds = from_environment("FTQ_RUNS").unwrap_or(SEEDS);
     let missed = Mutex::new(Vec::new());
     each_on_all_cores(PlantedBug::ALL.len() as u64, |number| {
