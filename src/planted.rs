@@ -20,6 +20,10 @@ pub enum PlantedBug {
     NoNacks,
     /// Nothing is repeated when nobody goes on.
     NoHandoverTimer,
+    /// A member that acks nothing is not suspected.
+    NoAckTimeout,
+    /// Promises are waited for as if all disks were fast.
+    HastyProposer,
     /// What is resent is the message before the one asked for.
     ResendWrongMessage,
     /// An entry is passed over in delivery.
@@ -104,7 +108,7 @@ pub enum PlantedBug {
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 50] = [
         Self::NumberOutOfTurn,
         Self::NoUndeliveredWindow,
         Self::NoUnstableWindow,
@@ -113,6 +117,8 @@ impl PlantedBug {
         Self::DeliverAtMinority,
         Self::NoNacks,
         Self::NoHandoverTimer,
+        Self::NoAckTimeout,
+        Self::HastyProposer,
         Self::ResendWrongMessage,
         Self::DeliverGap,
         Self::NumberTwice,

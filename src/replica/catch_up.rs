@@ -6,7 +6,6 @@ use super::backoff::Backoff;
 use super::boundaries::Boundaries;
 use super::event::Effect;
 use super::fetch::Fetch;
-use super::ids::bit;
 use super::status::Status;
 use crate::planted::planted;
 use crate::types::{Boundary, Instant, ReplicaId, Seq, ViewNumber};
@@ -66,12 +65,8 @@ impl Replica {
 
     /// Asks a member what it delivered past what was delivered here.
     pub(super) fn inquire(&mut self, now: Instant) {
-        let mut members = self.detector.members_heard(now, self.config.silence);
-        if members.iter().any(|id| self.gave_no_copy & bit(*id) == 0) {
-            members.retain(|id| self.gave_no_copy & bit(*id) == 0);
-        } else {
-            self.gave_no_copy = 0;
-        }
+        let members = self.detector.members_heard(now, self.config.silence);
+        let members = self.givers.out_of(members);
         let bounds = self.backoff_bounds(self.detector.round_trip());
         let jitter = &mut self.jitter;
         let Status::Outside(learner) = &mut self.status else {

@@ -35,15 +35,9 @@ impl Replica {
         if promises().count() < self.quorum.size() && !planted!(self, MinorityPromises) {
             return None;
         }
-        // Of two logs the one whose end is of the later view is the greater, however long the other is. Of two that are the
-        // same the one is chosen of which more can still be sent.
-        let greatness = |log: &LogEnd| {
-            let view = if planted!(self, LongestLog) { ViewNumber::NONE } else { log.last_view };
-            (view, log.last)
-        };
-        let (source, chosen) = promises().max_by_key(|(id, promise)| {
-            (greatness(&promise.log), Reverse(promise.log.held_from), Reverse(*id))
-        })?;
+        let by_length = planted!(self, LongestLog);
+        let (source, chosen) =
+            promises().max_by_key(|(id, promise)| preference(*id, &promise.log, by_length))?;
         let log = &chosen.log;
         let boundaries = Boundaries::told(&log.boundaries);
         // How much of the chosen log a replica has, where the boundaries tell.
@@ -103,5 +97,36 @@ impl Replica {
         let held_from = self.log.trimmed_through().next();
         let fences = self.log.lives().fences();
         LogEnd { last_view, last, delivered, held_from, boundaries, fences }
+    }
+}
+
+/// Which of several logs is chosen: the greatest by this. Of two the one whose end is of the later view is the greater,
+/// however long the other is; of two that are the same, the one of which more can still be sent.
+fn preference(id: ReplicaId, log: &LogEnd, by_length: bool) -> impl Ord + use<> {
+    let view = if by_length { ViewNumber::NONE } else { log.last_view };
+    (view, log.last, Reverse(log.held_from), Reverse(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Seq;
+
+    #[test]
+    fn the_greatest_log_is_chosen_where_most_of_it_is_held() {
+        let log = |round, last, held_from| LogEnd {
+            last_view: ViewNumber { round, proposer: ReplicaId(0) },
+            last: Seq(last),
+            delivered: Seq(last),
+            held_from: Seq(held_from),
+            boundaries: Vec::new(),
+            fences: Vec::new(),
+        };
+        let chosen = |logs: &[LogEnd]| {
+            let ids = (0..).map(replica_id).zip(logs);
+            ids.max_by_key(|(id, log)| preference(*id, log, false)).unwrap().0.index()
+        };
+        assert_eq!(chosen(&[log(1, 90, 1), log(2, 10, 9), log(2, 9, 1)]), 1);
+        assert_eq!(chosen(&[log(2, 10, 9), log(2, 10, 3), log(2, 10, 3)]), 1);
     }
 }

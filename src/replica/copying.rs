@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -11,7 +12,6 @@ use super::Replica;
 use super::backoff::Backoff;
 use super::event::{Effect, Refusal, Unavailable};
 use super::fetch::Fetch;
-use super::ids::bit;
 use super::snapshot::Snapshot;
 use super::status::Status;
 use crate::planted::planted;
@@ -84,6 +84,17 @@ impl Copying {
     /// When the last piece came.
     pub(super) fn progress(&self) -> Instant {
         self.progress
+    }
+
+    /// Whether no piece came for longer than `patience`, the time apart in which none was wanted: a replica that is tried as a
+    /// member again and again would else wait for ever.
+    fn is_overdue(&mut self, now: Instant, wanted: bool, patience: Duration) -> bool {
+        let passed = now.since(self.looked_at);
+        self.looked_at = now;
+        if !wanted {
+            self.progress = self.progress + passed;
+        }
+        now.since(self.progress) > patience
     }
 
     /// For people.
@@ -171,15 +182,11 @@ impl Replica {
         let Some(copying) = &mut self.copying else {
             return;
         };
-        let passed = now.since(copying.looked_at);
-        copying.looked_at = now;
-        if !wanted {
-            copying.progress = copying.progress + passed;
-        }
+        let overdue = copying.is_overdue(now, wanted, patience);
         if copying.complete || !wanted {
             return copying.again.stop();
         }
-        if now.since(copying.progress) > patience {
+        if overdue {
             return self.give_copy_up();
         }
         copying.again.start(now);
@@ -228,7 +235,7 @@ impl Replica {
         };
         let giver = copying.giver;
         tracing::warn!(replica = %self.me.id, %giver, "a copy comes to nothing, and is begun anew elsewhere");
-        self.gave_no_copy |= bit(giver);
+        self.givers.gave_nothing(giver);
     }
 
     /// Puts what a member delivered, by what was copied of it, in the place of the own log.
@@ -253,7 +260,8 @@ impl Replica {
             self.counters.impossible_views += 1;
             return self.give_copy_up();
         }
-        (self.copying, self.gave_no_copy) = (None, 0);
+        self.copying = None;
+        self.givers.forgive();
         if planted!(self, CopyUndelivered) {
             copy.deliver_all();
         }
@@ -314,5 +322,26 @@ impl Replica {
     pub(super) fn must_copy(&self, through: Seq, held_from: Seq) -> bool {
         let next = self.log.ordered_through().next();
         next <= through && next < held_from
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_in_which_nothing_is_wanted_neither_counts_nor_hides_that_nothing_comes() {
+        let second = |count: u64| Instant(count * 1_000_000_000);
+        let mut copying = Copying::new(ReplicaId(1), second(100));
+        let mut overdue =
+            |at, wanted| copying.is_overdue(second(at), wanted, Duration::from_secs(5));
+        // Wanted for 3 s, then a minute not, then again.
+        assert!(!overdue(103, true));
+        assert!(!overdue(130, false));
+        assert!(!overdue(163, false));
+        assert!(!overdue(165, true));
+        assert!(overdue(166, true));
+        copying.progress = second(166);
+        assert!(!copying.is_overdue(second(171), true, Duration::from_secs(5)));
     }
 }

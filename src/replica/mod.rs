@@ -75,6 +75,7 @@ mod install;
 mod catch_up;
 mod copying;
 mod fetch;
+mod givers;
 mod lending;
 mod readmission;
 
@@ -121,6 +122,7 @@ use self::commit::{Acks, Quorum};
 use self::copying::Copying;
 use self::detector::Detector;
 use self::durability::Writes;
+use self::givers::Givers;
 use self::handover::Handover;
 use self::known::Heard;
 use self::last_names::LastNames;
@@ -204,8 +206,7 @@ pub struct Replica {
 
     /// What a member's storage holds, being copied.
     copying: Option<Copying>,
-    /// Whose copies came to nothing since one was of use, by bit: others are asked first.
-    gave_no_copy: u16,
+    givers: Givers,
     /// What a copy came to, until it can take the place of the own log.
     copied: Option<Snapshot>,
 
@@ -269,7 +270,7 @@ impl Replica {
             readmission: vec![Readmission::default(); replicas],
             view_attention: true,
             copying: None,
-            gave_no_copy: 0,
+            givers: Givers::default(),
             copied: None,
             outbox: Outbox::new(replicas),
             counters: Counters::default(),

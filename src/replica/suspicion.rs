@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Replica;
 use super::status::Status;
+use crate::planted::planted;
 use crate::types::{Instant, ReplicaId, Seq};
 
 /// Why a replica is suspected.
@@ -131,6 +132,7 @@ impl Replica {
         }
         // One whose disk hangs gives out numbers as ever, and heartbeats.
         if let Some((seq, since)) = self.stall.undelivered
+            && !planted!(self, NoAckTimeout)
             && now.since(since.max(self.status_since)) > self.config.ack_timeout
             && self.acks.of(id) < seq
         {

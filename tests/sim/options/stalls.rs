@@ -1,7 +1,7 @@
 //! Disks that take seconds, or do nothing any more: in a few runs, for these take long. From numbers of their own, so that
 //! all else is drawn as if there were none.
 
-use super::{Broken, CALLS_FROM, Fault, SECOND};
+use super::{Broken, CALLS_FROM, Fault, MILLISECOND, SECOND};
 use crate::random::Random;
 
 /// What a run's disks stall with.
@@ -34,7 +34,15 @@ impl Stalls {
                 Self { slow, broken: broken.map(|broken| vec![broken]), ..Self::default() }
             }
             1 if replicas > 1 => {
-                Self { broken: Some(vec![(node, Broken::Hung)]), ..Self::default() }
+                // As many others go down as can, and it hangs about when there is a view without them, which needs it.
+                let at = CALLS_FROM + random.below(SECOND);
+                let down_for = random.pick(&[MILLISECOND, 200 * MILLISECOND, 1_500 * MILLISECOND]);
+                let crash = Fault::Crash { power: true, down_for, after: 0 };
+                let others = (1..replicas.div_ceil(2)).map(|further| (node + further) % replicas);
+                let mut hang: Vec<_> = others.map(|other| (at, other, crash)).collect();
+                let after = random.pick(&[2 * MILLISECOND, 20 * MILLISECOND, 400 * MILLISECOND]);
+                hang.push((at + random.below(after), node, Fault::DiskHangs));
+                Self { hang, broken: Some(vec![(node, Broken::Hung)]), ..Self::default() }
             }
             2 => {
                 let hang = vec![(random.below(CALLS_FROM + 2 * SECOND), node, Fault::DiskHangs)];

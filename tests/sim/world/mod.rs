@@ -366,18 +366,22 @@ impl World {
         self.network.heal();
         self.workload.left = 0;
         self.options.pause = (0, 0);
+        if self.nodes.iter().any(|node| !node.log.is_sound() && !node.log.is_lost()) {
+            // For the first start all are needed.
+            self.options.broken.retain(|(_, broken)| matches!(broken, Broken::Slow));
+        }
         for node in 0..self.options.replicas {
             self.nodes[node].paused_until = 0;
             self.nodes[node].crash_in = None;
             self.nodes[node].disk.limit(None);
             self.start(node);
-            if std::mem::take(&mut self.nodes[node].hangs) {
+            let for_good =
+                |(broken, how): &(usize, Broken)| *broken == node && matches!(how, Broken::Hung);
+            if !self.options.broken.iter().any(for_good)
+                && std::mem::take(&mut self.nodes[node].hangs)
+            {
                 self.sync(node);
             }
-        }
-        if self.nodes.iter().any(|node| !node.log.is_sound() && !node.log.is_lost()) {
-            // For the first start all are needed.
-            self.options.broken.retain(|(_, broken)| matches!(broken, Broken::Slow));
         }
         for (node, broken) in self.options.broken.clone() {
             self.break_for_good(node, broken);
