@@ -26,11 +26,11 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
-    /// The directory is another replica's, or another cluster's.
+    /// The directory is another replica's, another cluster's, or of another format.
     Foreign {
         /// The file that says so.
         path: PathBuf,
-        /// Whose it is and whose it should be, for people.
+        /// What it is and what it should be, for people.
         detail: String,
     },
     /// The directory cannot be made or entered.

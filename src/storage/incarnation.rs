@@ -7,6 +7,7 @@ use ring::digest::{SHA256, digest};
 
 use super::directory::{DataDirectory, Error};
 use super::disk::Disk as _;
+use super::foreign::refuse_other_formats;
 use super::log::{SEGMENT_LENGTH, Storage};
 use super::segment::{name_of, segment_of};
 use super::version::{FORMAT, of_other_format};
@@ -41,9 +42,10 @@ impl DataDirectory {
     /// The last life that this directory has seen; 0 where it has seen none. Makes the log where there is none.
     ///
     /// # Errors
-    /// [`Error::Foreign`] when the directory is another's, [`Error::Damaged`] when it lacks what a life leaves,
+    /// [`Error::Foreign`] when the directory is another's or of another format, [`Error::Damaged`] when it lacks what a life leaves,
     /// [`Error::Failed`].
     pub(crate) fn last_life(&self, owner: &Owner) -> Result<Incarnation, Error> {
+        refuse_other_formats(&self.folder())?;
         let damaged =
             |detail: &str| Error::Damaged { path: self.path_of(FILE), detail: detail.to_owned() };
         let Some(_) = self.read(FILE, LIMIT)? else {
@@ -172,7 +174,7 @@ mod tests {
 
     use super::*;
     use crate::entry::Record;
-    use crate::storage::Append;
+    use crate::storage::{Append, distrust};
     use crate::types::ViewNumber;
 
     fn begin(directory: &DataDirectory, owner: &Owner, now: u64) -> Result<Incarnation, Error> {
@@ -273,7 +275,7 @@ mod tests {
         assert!(error.to_string().ends_with(refused), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), of_before);
 
-        // The log says so by itself, unless it was damaged.
+        // The log says so by itself, whatever became of the other file, unless it was damaged itself.
         fs::remove_file(&path).unwrap();
         let file = temporary.path().join(name_of(1));
         let mut bytes = log.clone();
@@ -287,6 +289,16 @@ mod tests {
         let error = begin(&directory, &owner(), 7).unwrap_err();
         assert!(matches!(error, Error::Foreign { .. }), "{error}");
         assert!(error.to_string().ends_with(refused), "{error}");
+        for other in [text.as_str(), "damaged", ""] {
+            fs::write(&path, other).unwrap();
+            let error = begin(&directory, &owner(), 7).unwrap_err();
+            assert!(matches!(error, Error::Foreign { .. }), "{error}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), other);
+        }
+        distrust(&mut directory.folder()).unwrap();
+        let opened =
+            Storage::open(directory.folder(), owner().hash(), SEGMENT_LENGTH, &mut |_: Record| {});
+        assert!(matches!(opened, Err(Error::Foreign { .. })));
         assert_eq!(fs::read(&file).unwrap(), bytes);
     }
 

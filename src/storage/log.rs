@@ -5,6 +5,7 @@ use std::io;
 
 use super::directory::Error;
 use super::disk::Disk;
+use super::foreign::refuse_other_formats;
 use super::lost::DISTRUSTED;
 use super::rules::Rules;
 use super::scan::{Scan, scan};
@@ -78,6 +79,7 @@ impl<D: Disk> Storage<D> {
         segment_length: u64,
         each: &mut dyn Replay,
     ) -> Result<(Self, Recovered), Error> {
+        refuse_other_formats(&disk)?;
         refuse_what_is_not_trusted(&disk)?;
         let scan = scan(&disk, Some(owner), each)?;
         let snapshot = scan.snapshot.map(|snapshot| snapshot.segment);

@@ -4,7 +4,7 @@
 //! directory    the folder, for one process at a time
 //! incarnation  which life this is
 //! disk         what is asked of a disk
-//! version      which format all files here have
+//! version      which format all files here have      foreign      folders of another one
 //! segment      the bytes of the log's files
 //! scan         reading them; torn tails and damage       rules   what records may follow each other
 //! log          appending to them
@@ -20,6 +20,7 @@ mod backup;
 mod copy;
 mod directory;
 mod disk;
+mod foreign;
 mod incarnation;
 mod log;
 mod lost;

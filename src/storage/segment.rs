@@ -34,7 +34,7 @@ pub(super) struct Position {
 pub(super) const SEGMENT_HEADER_LEN: usize = 8 + 8 + 8 + 16 + 16;
 pub(super) const BATCH_HEADER_LEN: usize = 4 + 4 + 8 + 8 + 16 + 16 + 16;
 
-const SEGMENT_MAGIC: &[u8; 8] = &magic(*b"FTQLOG\0");
+pub(super) const SEGMENT_MAGIC: &[u8; 8] = &magic(*b"FTQLOG\0");
 pub(super) const BATCH_MAGIC: [u8; 4] = *b"FTQb";
 
 /// What a segment's header says.

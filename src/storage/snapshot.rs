@@ -25,7 +25,7 @@ use super::version::magic;
 use crate::codec::{Malformed, Reader, Writer};
 use crate::entry::{Fold, MAX_PART, Replay};
 
-const MAGIC: &[u8; 8] = &magic(*b"FTQSNAP");
+pub(super) const SNAPSHOT_MAGIC: &[u8; 8] = &magic(*b"FTQSNAP");
 const PART_HEADER_LEN: usize = 4 + 16;
 /// What a name has while its file is written.
 const UNFINISHED: &str = ".new";
@@ -47,7 +47,7 @@ pub(super) fn snapshot_name(segment: u64) -> String {
 }
 
 /// The segment in a snapshot's file's name, if it is one's.
-fn snapshot_of(name: &str) -> Option<u64> {
+pub(super) fn snapshot_of(name: &str) -> Option<u64> {
     let number = name.strip_prefix("snapshot-")?.parse().ok().filter(|number| *number > 0)?;
     (snapshot_name(number) == name).then_some(number)
 }
@@ -218,7 +218,7 @@ fn write(
         disk.remove(name)?;
     }
     disk.create(name)?;
-    let bytes = header.encode_as(MAGIC);
+    let bytes = header.encode_as(SNAPSHOT_MAGIC);
     let mut file = PartWriter { disk, name, length: 0, synced: 0, check: check(&[&bytes]) };
     file.write(&bytes)?;
     let mut first = Vec::new();
@@ -245,7 +245,7 @@ pub(super) fn read(
         disk.read_at(&name, offset, length).map_err(failed)
     };
     let bytes = bytes_at(0, SEGMENT_HEADER_LEN)?;
-    let header = SegmentHeader::decode_as(MAGIC, &bytes).map_err(|bad| bad.of(&path))?;
+    let header = SegmentHeader::decode_as(SNAPSHOT_MAGIC, &bytes).map_err(|bad| bad.of(&path))?;
     if header.segment != segment {
         return Err(damaged(&path, "it is of another segment than its name says".to_owned()));
     }

@@ -317,7 +317,7 @@ fn a_changed_bit_is_found() {
             continue;
         };
         match open(&disk) {
-            Err(StorageError::Damaged { .. } | StorageError::Foreign { .. }) => found += 1,
+            Err(StorageError::Damaged { .. }) => found += 1,
             Err(error) => panic!("seed {seed}: {error}"),
             Ok((_, state)) => {
                 let read = coming_to(&state, &written, 0);
