@@ -24,6 +24,8 @@ pub enum PlantedBug {
     NoAckTimeout,
     /// Promises are waited for as if all disks were fast.
     HastyProposer,
+    /// A replica that is to stop waits for others, though they are too few for a view.
+    LeaveInVain,
     /// What is resent is the message before the one asked for.
     ResendWrongMessage,
     /// An entry is passed over in delivery.
@@ -108,7 +110,7 @@ pub enum PlantedBug {
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 51] = [
         Self::NumberOutOfTurn,
         Self::NoUndeliveredWindow,
         Self::NoUnstableWindow,
@@ -118,6 +120,7 @@ impl PlantedBug {
         Self::NoNacks,
         Self::NoHandoverTimer,
         Self::NoAckTimeout,
+        Self::LeaveInVain,
         Self::HastyProposer,
         Self::ResendWrongMessage,
         Self::DeliverGap,

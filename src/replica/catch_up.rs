@@ -66,7 +66,7 @@ impl Replica {
     /// Asks a member what it delivered past what was delivered here.
     pub(super) fn inquire(&mut self, now: Instant) {
         let members = self.detector.members_heard(now, self.config.silence);
-        let members = self.givers.out_of(members);
+        let members = self.givers.in_order(members);
         let bounds = self.backoff_bounds(self.detector.round_trip());
         let jitter = &mut self.jitter;
         let Status::Outside(learner) = &mut self.status else {
@@ -147,7 +147,7 @@ impl Replica {
             return;
         }
         if view > self.promised && !planted!(self, LearnWithoutPromise) {
-            self.raise_promise(view, effects);
+            self.raise_promise(now, view, effects);
         }
         // What is held and the same is delivered; what differs gives way.
         let last = self.log.ordered_through().min(through);

@@ -92,7 +92,8 @@ impl Copying {
         let passed = now.since(self.looked_at);
         self.looked_at = now;
         if !wanted {
-            self.progress = self.progress + passed;
+            // A piece may have come in that time, too.
+            self.progress = (self.progress + passed).min(now);
         }
         now.since(self.progress) > patience
     }
@@ -167,7 +168,9 @@ impl Copying {
 impl Replica {
     /// Begins to copy what a member holds, unless that is under way.
     pub(super) fn begin_copying(&mut self, now: Instant, giver: ReplicaId) {
-        let gone = |copying: &Copying| self.unreachable(copying.giver, now).is_some();
+        // One that is being read needs its giver no more.
+        let gone =
+            |copying: &Copying| !copying.complete && self.unreachable(copying.giver, now).is_some();
         if self.copying.as_ref().is_none_or(gone) {
             tracing::info!(replica = %self.me.id, %giver, "copying what a member holds");
             self.copying = Some(Copying::new(giver, now));
@@ -261,7 +264,6 @@ impl Replica {
             return self.give_copy_up();
         }
         self.copying = None;
-        self.givers.forgive();
         if planted!(self, CopyUndelivered) {
             copy.deliver_all();
         }
@@ -287,6 +289,7 @@ impl Replica {
             return;
         }
         self.counters.copies_taken += 1;
+        self.givers.forgive();
         tracing::info!(replica = %self.me.id, %through, "taking over what a member delivered");
         if !planted!(self, LearnWithoutPromise) {
             // Before any of it counts: no view below the giver's is taken part in any more.
@@ -341,7 +344,10 @@ mod tests {
         assert!(!overdue(163, false));
         assert!(!overdue(165, true));
         assert!(overdue(166, true));
-        copying.progress = second(166);
-        assert!(!copying.is_overdue(second(171), true, Duration::from_secs(5)));
+        // One that comes when none is wanted is no promise of others.
+        copying.progress = second(176);
+        assert!(!copying.is_overdue(second(176), false, Duration::from_secs(5)));
+        assert!(!copying.is_overdue(second(181), true, Duration::from_secs(5)));
+        assert!(copying.is_overdue(second(182), true, Duration::from_secs(5)));
     }
 }

@@ -42,7 +42,8 @@ impl Replica {
     pub(super) fn heartbeat(&self, now: Instant) -> Chunk {
         // What is delivered and not durable here would be learnt anew by the next life.
         let delivered = self.delivered_through.min(self.log.durable_through());
-        let leaving = self.leaving || self.storage_full || !self.takes_part();
+        let able = self.takes_part() && !self.storage_full && !self.disk_hangs(now);
+        let leaving = self.leaving || !able;
         let heard = self.detector.heard(now, self.config.silence);
         Chunk::Heartbeat { sent_at: microseconds(now), delivered, leaving, heard }
     }
@@ -289,7 +290,7 @@ impl Detector {
         members.map(|(_, peer)| peer.delivered).max().unwrap_or_default()
     }
 
-    /// Whether another replica said that it wants a view without it: it is about to stop, or has no room to write.
+    /// Whether another replica said that it wants a view without it: it is about to stop, or its disk is of no use.
     pub(super) fn is_leaving(&self, replica: ReplicaId) -> bool {
         self.peers[replica.index()].leaving.is_some()
     }

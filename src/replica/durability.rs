@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Replica;
 use super::event::Effect;
 use super::status::Status;
 use crate::entry::{Record, Replacement};
+use crate::planted::planted;
 use crate::types::{Instant, Seq};
 
 /// The writes of this life, counted from 1.
@@ -18,6 +20,8 @@ pub(super) struct Writes {
     appends: VecDeque<(u64, Seq)>,
     /// The last delivered number that was written.
     delivered: Seq,
+    /// Since when something waits to become durable and nothing has.
+    waiting: Option<Instant>,
 }
 
 impl Writes {
@@ -34,6 +38,25 @@ impl Writes {
     /// Whether all that was written is durable.
     pub(super) fn all_durable(&self) -> bool {
         self.durable == self.last
+    }
+
+    /// Sees whether anything waits to become durable.
+    pub(super) fn watch(&mut self, now: Instant) {
+        if self.all_durable() {
+            self.waiting = None;
+        } else {
+            self.waiting.get_or_insert(now);
+        }
+    }
+
+    /// What waits now is not measured: nobody watched all the while.
+    pub(super) fn begin_anew(&mut self) {
+        self.waiting = None;
+    }
+
+    /// For how long something has waited to become durable while nothing has.
+    pub(super) fn waits_for(&self, now: Instant) -> Duration {
+        self.waiting.map_or(Duration::ZERO, |since| now.since(since))
     }
 
     /// Entries past `after` are dropped: their writes make nothing durable any more.
@@ -87,8 +110,12 @@ impl Replica {
     pub(super) fn on_synced(&mut self, now: Instant, writes: u64, effects: &mut Vec<Effect>) {
         assert!(writes <= self.writes.last, "only what was written can be synced");
         let was_durable = self.own_disk_is_durable();
-        self.writes.durable = self.writes.durable.max(writes);
-        if !was_durable && self.own_disk_is_durable() {
+        let hung = self.disk_hangs(now);
+        if writes > self.writes.durable {
+            self.writes.durable = writes;
+            self.writes.begin_anew();
+        }
+        if !was_durable && self.own_disk_is_durable() || hung {
             // The others wait for it.
             self.heartbeat_due = now;
         }
@@ -99,12 +126,19 @@ impl Replica {
             self.log.synced(seq);
         }
         self.note_own_ack();
+        self.promise_time.synced(now, writes);
         if let Status::Changing(change) = &self.status
             && !change.is_durable()
             && change.write <= self.writes.durable
         {
             self.promise_is_durable(now, effects);
         }
+    }
+
+    /// Whether the disk has made nothing durable for so long that it may never again: this replica can promise nothing, and
+    /// wants a view without it until it does.
+    pub(super) fn disk_hangs(&self, now: Instant) -> bool {
+        self.writes.waits_for(now) > self.config.ack_timeout && !planted!(self, NoAckTimeout)
     }
 
     /// Writes down how far was delivered, with what else is written or, when all is quiet, by itself: a restart then

@@ -67,6 +67,7 @@ mod wish;
 mod proposal;
 
 mod promise;
+mod promise_time;
 
 mod choice;
 
@@ -113,8 +114,6 @@ pub use report::{Marks, PeerReport, Report};
 pub use snapshot::{Recovery, Snapshot};
 pub use view::View;
 
-use std::time::Duration;
-
 use self::backoff::Jitter;
 use self::calls::Calls;
 use self::catch_up::Learner;
@@ -131,6 +130,7 @@ use self::messages::Messages;
 use self::order::Order;
 use self::outbox::Outbox;
 use self::own_disk::OwnDisk;
+use self::promise_time::PromiseTime;
 use self::readmission::Readmission;
 use self::repair::Repair;
 use self::resend::Resend;
@@ -198,8 +198,7 @@ pub struct Replica {
     heartbeat_due: Instant,
     stall: Stall,
     wish: Wish,
-    /// How long the last own promise took to become durable.
-    promise_took: Duration,
+    promise_time: PromiseTime,
     readmission: Vec<Readmission>,
     /// Something happened that may call for another view.
     view_attention: bool,
@@ -266,7 +265,7 @@ impl Replica {
             heartbeat_due: now,
             stall: Stall::default(),
             wish: Wish::default(),
-            promise_took: Duration::ZERO,
+            promise_time: PromiseTime::new(config.ack_timeout),
             readmission: vec![Readmission::default(); replicas],
             view_attention: true,
             copying: None,
@@ -324,6 +323,8 @@ impl Replica {
         if now.since(self.heartbeat_due) > self.config.silence / 2 {
             self.detector.stood_still(now + self.config.heartbeat_interval * 4);
             self.sync_time.begin_anew();
+            self.promise_time.begin_anew();
+            self.writes.begin_anew();
             self.stall.begin_anew();
         }
         match event {
@@ -379,6 +380,7 @@ impl Replica {
     fn on_timeout(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         if self.heartbeat_due <= now {
             self.heartbeat_due = now + self.config.heartbeat_interval;
+            self.writes.watch(now);
             self.watch_stall(now);
             self.assess_readiness(now);
             self.refuse_unsent_calls(now, effects);
@@ -425,7 +427,8 @@ impl Replica {
     pub fn has_left(&self, now: Instant) -> bool {
         let others = self.connected(now).into_iter().filter(|id| *id != self.me.id);
         let staying = others.filter(|id| !self.detector.is_leaving(*id)).count();
-        self.leaving && (matches!(self.status, Status::Outside(_)) || staying < self.quorum.size())
+        let alone = staying < self.quorum.size() && !planted!(self, LeaveInVain);
+        self.leaving && (matches!(self.status, Status::Outside(_)) || alone)
     }
 
     /// Whether calls can be answered; judged at each heartbeat.

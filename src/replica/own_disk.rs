@@ -19,7 +19,7 @@ pub(super) struct OwnDisk {
     pub(super) id: Option<DiskId>,
     /// The disks of all replicas when the cluster was first started; none where that is not known.
     pub(super) first_disks: Vec<DiskId>,
-    /// What others say while it is new.
+    /// Which new disks the others said that there are, last.
     pub(super) others_new: NewDisks,
     /// What others say while it is lost.
     pub(super) recovering: Recovering,
@@ -108,7 +108,7 @@ impl Replica {
         match self.own_disk.state {
             DiskState::Sound | DiskState::Accepted => {}
             DiskState::Empty | DiskState::New => self.watch_new_disk(effects),
-            DiskState::Lost => self.watch_recovery(effects),
+            DiskState::Lost => self.watch_recovery(now, effects),
         }
     }
 

@@ -30,7 +30,7 @@ impl Replica {
             && self.status.view().is_some()
         {
             if number > self.promised {
-                self.raise_promise(number, effects);
+                self.raise_promise(now, number, effects);
             } else if self.writes.all_durable() {
                 let log = Box::new(self.log_end());
                 self.outbox.for_one(number.proposer, Chunk::Promise { number, log });
@@ -69,7 +69,12 @@ impl Replica {
     }
 
     /// Promises are durable before anything that follows from them.
-    pub(super) fn raise_promise(&mut self, number: ViewNumber, effects: &mut Vec<Effect>) {
+    pub(super) fn raise_promise(
+        &mut self,
+        now: Instant,
+        number: ViewNumber,
+        effects: &mut Vec<Effect>,
+    ) {
         assert!(number > self.promised, "promises rise");
         self.promised = number;
         if self.own_disk.state == DiskState::Accepted {
@@ -80,6 +85,7 @@ impl Replica {
             return;
         }
         self.write(Record::Promise(number), effects);
+        self.promise_time.begin(now, self.writes.last());
     }
 
     /// The promise that this replica waited for is durable, with the log as it is.
@@ -87,8 +93,7 @@ impl Replica {
         let Status::Changing(change) = &mut self.status else {
             return;
         };
-        self.promise_took = now.since(self.status_since);
-        change.durable_after = Some(self.promise_took);
+        change.durable_after = Some(now.since(self.status_since));
         if change.proposal.is_some() {
             self.send_prepare(now, effects);
         } else {

@@ -6,7 +6,7 @@ use super::Replica;
 use super::backoff::Backoff;
 use super::event::Effect;
 use super::ids::{bit, replica_id};
-use super::status::{Status, Told};
+use super::status::{Change, Status, Told};
 use super::suspicion::Suspicion;
 use super::view::View;
 use crate::planted::planted;
@@ -23,8 +23,10 @@ pub(super) struct Proposal {
     pub(super) promises: Vec<Option<Promised>>,
     /// Who is not to be a member, whatever it promises: by bit.
     pub(super) excluded: u16,
-    /// When a majority's promises are enough, though others may follow; `NEVER` before PREPARE was sent, and when it
-    /// has passed.
+    /// When PREPARE was sent first; `NEVER` before.
+    prepared: Instant,
+    /// When a majority's promises are enough, though others may follow; `NEVER` before another promised, and when it has
+    /// passed.
     grace: Instant,
     /// Whether it has passed.
     waited: bool,
@@ -45,8 +47,14 @@ impl Proposal {
         self.repeat.due().into_iter().chain([self.grace]).min()
     }
 
-    fn count(&self) -> usize {
+    /// How many promises there are.
+    pub(super) fn count(&self) -> usize {
         self.promises.iter().flatten().count()
+    }
+
+    /// Whether promises beyond a majority's are waited for, for a while.
+    pub(super) fn is_in_grace(&self) -> bool {
+        self.grace != NEVER
     }
 }
 
@@ -71,6 +79,7 @@ impl Replica {
             promises: vec![None; self.config.replicas],
             excluded,
             waited: false,
+            prepared: NEVER,
             grace: NEVER,
             repeat: Backoff::default(),
         };
@@ -103,15 +112,17 @@ impl Replica {
         late.fold(excluded, |set, id| set | bit(id))
     }
 
-    /// How long promises beyond a majority's are waited for: longer for those who came too late before, since each time
-    /// costs all; and, where the own promise was `durable_after` so long, until another disk that is no faster has synced,
-    /// perhaps after a sync that was under way.
-    fn grace(&self, now: Instant, durable_after: Duration) -> Duration {
+    /// How long after PREPARE promises beyond a majority's are waited for, where the first one took so long: longer for those
+    /// who came too late before, since each time costs all; and until a disk that is no slower has synced, perhaps after a
+    /// sync that was under way. Nobody who promised gives the view up before ([`Change::patience`]).
+    ///
+    /// [`Change::patience`]: super::status::Change::patience
+    fn grace(&self, now: Instant, promise_took: Duration) -> Duration {
         let connected = self.connected(now).into_iter();
         let late = connected.map(|id| self.refused(id, now));
         let doublings = late.max().unwrap_or(0).min(8);
         let grace = self.config.promise_grace * (1 << doublings);
-        let disks = if planted!(self, HastyProposer) { Duration::ZERO } else { durable_after * 2 };
+        let disks = if planted!(self, HastyProposer) { Duration::ZERO } else { promise_took * 2 };
         grace.min(self.config.view_timeout / 2) + disks
     }
 
@@ -119,10 +130,6 @@ impl Replica {
     pub(super) fn send_prepare(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let log = self.log_end();
         let (me, due) = (self.me, now + self.detector.round_trip());
-        let Status::Changing(change) = &self.status else {
-            return;
-        };
-        let grace = now + self.grace(now, change.durable_after.unwrap_or_default());
         let Status::Changing(change) = &mut self.status else {
             return;
         };
@@ -132,7 +139,7 @@ impl Replica {
         let number = change.number;
         proposal.promises[me.id.index()] = Some(Promised { incarnation: me.incarnation, log });
         proposal.repeat.restart(due);
-        proposal.grace = grace;
+        proposal.prepared = now;
         self.outbox.for_all(Chunk::Prepare { number });
         self.conclude(now, effects);
     }
@@ -178,7 +185,22 @@ impl Replica {
             return;
         }
         proposal.promises[from.id.index()] = Some(Promised { incarnation: from.incarnation, log });
+        self.begin_grace(now);
         self.conclude(now, effects);
+    }
+
+    /// Another has promised: the time in which the rest may follow begins with the first.
+    fn begin_grace(&mut self, now: Instant) {
+        let Status::Changing(Change { proposal: Some(proposal), .. }) = &self.status else {
+            return;
+        };
+        let grace = proposal.prepared + self.grace(now, now.since(proposal.prepared));
+        if let Status::Changing(Change { proposal: Some(proposal), .. }) = &mut self.status
+            && !proposal.is_in_grace()
+            && !proposal.waited
+        {
+            proposal.grace = grace;
+        }
     }
 
     /// Repeats PREPARE, or goes on with the promises that there are.
@@ -219,7 +241,9 @@ impl Replica {
         }
         let connected = self.connected(now);
         let awaited = |id: &ReplicaId| {
-            proposal.promises[id.index()].is_none() && !self.detector.is_leaving(*id)
+            proposal.promises[id.index()].is_none()
+                && proposal.excluded & bit(*id) == 0
+                && !self.detector.is_leaving(*id)
         };
         let waits = !proposal.waited && !planted!(self, MinorityPromises);
         if waits && connected.iter().any(awaited) {

@@ -42,6 +42,10 @@ impl Replica {
         let readiness = match &self.status {
             _ if self.leaving => Readiness::NotReady("leaving".to_owned()),
             _ if self.storage_full => Readiness::NotReady("storage is full".to_owned()),
+            _ if self.disk_hangs(now) => {
+                let seconds = self.writes.waits_for(now).as_secs();
+                Readiness::NotReady(format!("the disk has made nothing durable for {seconds} s"))
+            }
             Status::Outside(_) if !self.takes_part() => {
                 Readiness::NotReady(self.why_no_part().expect("it takes no part"))
             }
@@ -72,6 +76,7 @@ impl Replica {
                 && self.readiness == Readiness::Ready
                 && !self.leaving
                 && !self.storage_full
+                && !self.disk_hangs(now)
                 && self.lacks_majority(now).is_none()
                 && now.since(self.status_since) < self.config.view_timeout;
         if self.readiness != readiness && !passing {

@@ -111,7 +111,7 @@ impl Replica {
     }
 
     /// Takes part again once enough have answered, and all that they have was delivered here, or something later was.
-    pub(super) fn watch_recovery(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn watch_recovery(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         if !self.own_disk_is_durable() {
             return;
         }
@@ -126,7 +126,7 @@ impl Replica {
         let answers = std::mem::take(&mut self.own_disk.recovering).answers;
         for Answer { promised, fences, .. } in answers.into_iter().flatten() {
             if promised > self.promised {
-                self.raise_promise(promised, effects);
+                self.raise_promise(now, promised, effects);
             }
             for fence in fences {
                 if self.log.raise_fence(fence) {
@@ -154,7 +154,7 @@ impl Replica {
         match (self.greatest_answer(), copied) {
             (None, _) if self.config.replicas > 1 && self.all_others_are_new() => {
                 "its disk was lost, and those of all others are new: if no call was ever answered, \
-                 start it with an empty data directory"
+                 start it with an empty data directory; else see 'ftqueue recover --accept-loss'"
                     .to_owned()
             }
             (None, _) => format!(

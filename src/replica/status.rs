@@ -7,7 +7,7 @@ use super::fetch::Fetch;
 use super::proposal::Proposal;
 use super::view::View;
 use crate::config::Config;
-use crate::types::{Boundary, ReplicaId, ViewNumber};
+use crate::types::{Boundary, Incarnation, ReplicaId, ViewNumber};
 
 /// What a replica is.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(super) enum Status {
 #[derive(Debug)]
 pub(super) struct Change {
     pub(super) number: ViewNumber,
+    /// The life of the replica that proposes it, where that is another: the next one knows nothing of the proposal.
+    pub(super) proposer_life: Option<Incarnation>,
     /// The write that makes the promise durable.
     pub(super) write: u64,
     /// How long that took, once it is.
@@ -41,11 +43,12 @@ impl Change {
     }
 
     /// How long it may take before it has come to nothing. Others' promises are synced, too, each perhaps after a sync that
-    /// was under way; most likely their disks are no slower than this one. While this one hangs there is no other promise
-    /// that it could give.
+    /// was under way, and those for an own proposal only once that is durable; most likely their disks are no slower than
+    /// this one. While this one hangs there is no other promise that it could give.
     pub(super) fn patience(&self, config: &Config) -> Duration {
+        let syncs = if self.proposal.is_some() { 3 } else { 2 };
         match self.durable_after {
-            Some(taken) => config.view_timeout + taken * 2,
+            Some(taken) => config.view_timeout + taken * syncs,
             None => config.ack_timeout,
         }
     }

@@ -38,7 +38,10 @@ impl fmt::Display for Suspicion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Leaving => {
-                write!(f, "it is leaving, has no room to write, or its disk is new or lost")
+                write!(
+                    f,
+                    "it is leaving, has no room to write, or its disk is new or lost, or hangs"
+                )
             }
             Self::Refused => write!(f, "nobody listens at its address"),
             Self::Silent(silence) => write!(f, "silent for {} ms", silence.as_millis()),

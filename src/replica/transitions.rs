@@ -31,10 +31,11 @@ impl Replica {
         effects: &mut Vec<Effect>,
     ) {
         assert!(self.takes_part(), "a disk that is new or lost takes no part");
-        self.raise_promise(number, effects);
+        self.raise_promise(now, number, effects);
         let (write, reason) =
             (self.writes.last(), if proposal.is_some() { "own" } else { "asked" });
-        let change = Change { number, write, durable_after: None, proposal };
+        let proposer_life = self.detector.incarnation_of(number.proposer);
+        let change = Change { number, proposer_life, write, durable_after: None, proposal };
         self.leave_ring(now, Status::Changing(change), reason);
     }
 

@@ -8,12 +8,13 @@ use super::copying::Copying;
 use super::event::Effect;
 use super::fetch::Fetch;
 use super::ids::{bit, replica_id};
-use super::status::Status;
+use super::status::{Change, Status};
 use super::view::View;
-use crate::types::{Instant, ReplicaId};
+use crate::types::{Instant, ReplicaId, ViewNumber};
 
 /// The longest wait between two own proposals that come to nothing.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
 /// The wish for another view.
 #[derive(Debug, Default)]
 pub(super) struct Wish {
@@ -71,7 +72,8 @@ impl Replica {
         // Where no majority is fully connected every view would have a member that another suspects at once: no view is
         // better than one after the other.
         let lasting = self.best_set(now, u16::MAX) != 0;
-        let able = !self.leaving && !self.storage_full && majority && lasting;
+        let willing = !self.leaving && !self.storage_full && !self.disk_hangs(now);
+        let able = willing && majority && lasting;
         if !able {
             self.wish.due = None;
             return;
@@ -90,7 +92,8 @@ impl Replica {
     fn wanted_view(&mut self, now: Instant) -> Option<String> {
         let works = self.detector.hears_member(now, self.config.silence, self.quorum.size());
         let lasts = now.since(self.status_since);
-        let in_vain = matches!(&self.status, Status::Changing(change) if lasts > change.patience(&self.config));
+        let in_vain = matches!(&self.status, Status::Changing(change) if lasts > change.patience(&self.config)
+            && (works || !self.is_under_way(change, now)));
         if in_vain && works {
             // Those in a view that works do not heed who is not in it. They take in who has learnt what they delivered.
             self.enter_outside(now, "the proposed view came to nothing, and another works");
@@ -110,7 +113,9 @@ impl Replica {
                     return Some(format!("{joins} wants to join"));
                 }
                 let larger = self.larger_set(now)?;
-                (lasts > self.config.view_timeout).then(|| {
+                // Each view is to bring all forward before the next one.
+                let works = self.delivered_through >= told.view.start;
+                (works && lasts > self.config.view_timeout).then(|| {
                     format!("{} replicas are connected to each other", larger.count_ones())
                 })
             }
@@ -138,17 +143,43 @@ impl Replica {
                         .then(|| "no member of a view that works is heard".to_owned());
                 }
                 // A promise that is under way for an own view delays that for a view which would take this replica in.
-                let patience = self.config.view_timeout * 5 + self.promise_took * 8;
+                let patience = self.config.view_timeout * 5 + self.promise_time.last() * 8;
                 (learns_nothing_for > patience && self.copying.is_none())
                     .then(|| "nobody takes this replica in".to_owned())
             }
         }
     }
 
+    /// Whether a promised view needs but time. A majority says that it has promised it, the proposer still lives, and it is
+    /// being synced for no longer than a disk may take; or, for an own proposal, a majority has promised, and the rest may
+    /// still follow.
+    fn is_under_way(&self, change: &Change, now: Instant) -> bool {
+        if let Some(own) = change.proposal.as_ref().filter(|own| own.count() >= self.quorum.size())
+        {
+            return own.is_in_grace();
+        }
+        let proposer = change.number.proposer;
+        let said = |id: ReplicaId| {
+            self.detector.promised_by(id) == change.number
+                && self.detector.view_of(id) == ViewNumber::NONE
+        };
+        let promised = |id: &ReplicaId| {
+            *id == self.me.id
+                || said(*id)
+                || change.proposal.as_ref().is_some_and(|own| own.promises[id.index()].is_some())
+        };
+        let lives = proposer == self.me.id
+            || said(proposer) && self.detector.incarnation_of(proposer) == change.proposer_life;
+        let majority = self.connected(now).iter().filter(|id| promised(id)).count();
+        lives
+            && majority >= self.quorum.size()
+            && now.since(self.status_since) <= self.config.ack_timeout
+    }
+
     /// Whether others are agreeing on a view, for no longer than that may take. Their disks may be slow, and a proposal from
     /// outside would begin it anew.
     fn others_agree(&self, now: Instant) -> bool {
-        let patience = self.config.view_timeout * 2 + self.promise_took * 2;
+        let patience = self.config.view_timeout * 2 + self.promise_time.last() * 2;
         self.detector.hears_change(now, self.config.silence, now - patience)
     }
 

@@ -22,7 +22,8 @@
 //! put-back MS rX               its process ends, and starts with the copy
 //! cut MS rX rY                 nothing passes from the one to the other
 //! heal MS                      all passes again
-//! answered MS                  by then all calls so far must have been answered
+//! answered MS                  by then all calls so far must have been executed and answered
+//! members MS COUNT             then so many replicas must be in a view of so many
 //! from MS                      the trace begins: at 900, where nothing is said
 //! until MS                     the trace ends
 //! ```
@@ -69,8 +70,10 @@ pub(crate) enum Told {
     Sync(usize, u64),
     Cut(usize, usize),
     Heal,
-    /// All calls so far are to have been answered.
+    /// All calls so far are to have been executed and answered.
     Answered,
+    /// So many replicas are to be in a view of so many.
+    Members(usize),
 }
 
 /// A script that is being run, and its trace so far.
@@ -275,6 +278,9 @@ fn play(script: &str, planted: Option<PlantedBug>) -> String {
                 events.push((time(at), Told::Cut(replica(from), replica(to))));
             }
             ["answered", at] => events.push((time(at), Told::Answered)),
+            ["members", at, count] => {
+                events.push((time(at), Told::Members(number(count) as usize)));
+            }
             ["heal", at] => events.push((time(at), Told::Heal)),
             ["from", at] => story.from = time(at),
             ["until", at] => until = time(at),

@@ -59,6 +59,11 @@ pub(crate) enum Fault {
     DiskFails,
     /// Its disk does nothing any more, until it starts anew or the faults end.
     DiskHangs,
+    /// Its disk takes so long for a sync from now on: at least, at most.
+    DiskSlows {
+        least: u64,
+        most: u64,
+    },
     /// Its process ends, and its disk is not what it was when it comes back.
     LoseDisk {
         how: Loss,

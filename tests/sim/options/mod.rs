@@ -20,6 +20,9 @@ pub(crate) const SECOND: u64 = 1_000 * MILLISECOND;
 /// Nothing is asked before this time: a view has formed.
 pub(crate) const CALLS_FROM: u64 = 300 * MILLISECOND;
 
+/// The longest sync of a disk of which nothing else is said.
+pub(crate) const ORDINARY_SYNC: u64 = 100 * MILLISECOND;
+
 /// Within this time after it all faults are drawn.
 const FAULTS_WITHIN: u64 = 3 * SECOND;
 
@@ -86,7 +89,7 @@ impl Options {
         let replicas = random.pick(&[3, 3, 3, 5, 5, 7, 1]);
         let swarm = Swarm::draw(&mut random);
         let (swarm, lost_disks) = swarm.lost_disks(seed, replicas);
-        let stalls = Stalls::draw(seed, replicas);
+        let stalls = Stalls::draw(seed, replicas, !must_be_remembered(&lost_disks));
         let links = (0..replicas)
             .map(|_| (0..replicas).map(|_| swarm.link(&mut random)).collect())
             .collect();
@@ -103,11 +106,10 @@ impl Options {
                     (0, 0),
                     (0, 100 * MICROSECOND),
                     (MILLISECOND, 5 * MILLISECOND),
-                    (MILLISECOND, if swarm.slow_disks { 100 * MILLISECOND } else { MILLISECOND }),
+                    (MILLISECOND, if swarm.slow_disks { ORDINARY_SYNC } else { MILLISECOND }),
                 ])
             })
             .collect();
-        let sync = stalls.disks(sync);
         let drift = (0..replicas).map(|_| random.below(2_001) as i64 - 1_000).collect();
         let least = random.pick(&[10 * MICROSECOND, 50 * MICROSECOND, 500 * MICROSECOND]);
         let clients = random.pick(&[1, 4, 16, 64, 128]);
@@ -133,8 +135,9 @@ impl Options {
             small_windows: random.per_mille(300),
             impatient: random.pick(&[0, 0, 50]),
             pipeline: random.pick(&[1, 1, 1, 8]),
-            faults: [swarm.faults(&mut random, replicas), lost_disks, stalls.hang.clone()].concat(),
-            broken: stalls.broken(swarm.broken(&mut random, replicas)),
+            faults: [swarm.faults(&mut random, replicas), lost_disks, stalls.faults.clone()]
+                .concat(),
+            broken: swarm.broken(&mut random, replicas),
             refusals: random.pick(&[0, 500, 1_000]),
             think: if swarm.breaks() {
                 random.pick(&[MILLISECOND, 20 * MILLISECOND, 60 * MILLISECOND])
@@ -154,7 +157,7 @@ impl Options {
                 Limits::DEFAULT
             },
         };
-        drawn.with_faults_under_load()
+        stalls.into_options(drawn).with_faults_under_load()
     }
 
     /// The same with all faults before the load ends: what breaks later breaks nothing, and many callers are done soon.
@@ -180,11 +183,6 @@ impl Options {
         self
     }
 
-    /// How long a sync takes at most, on the slowest disk.
-    pub(crate) fn slowest_sync(&self) -> u64 {
-        self.sync.iter().map(|(_, most)| *most).max().unwrap_or(0)
-    }
-
     /// Whether nothing happens but what the ring makes good by itself: no view may change then.
     pub(crate) fn is_calm(&self) -> bool {
         let mild = |link: &LinkFaults| link.loss <= 50 && link.burst == 0 && link.clog == 0;
@@ -192,17 +190,12 @@ impl Options {
             && self.broken.is_empty()
             && self.cuts.is_empty()
             && self.pause == (0, 0)
-            && self.slowest_sync() <= 100 * MILLISECOND
             && self.links.iter().flatten().all(mild)
     }
 
-    /// Whether a disk loses what only others can tell that it held: an old copy is put back, or a write went elsewhere that
-    /// nothing follows. Those must go on to remember: none of them may crash.
+    /// Whether a disk loses what only others can tell that it held.
     pub(crate) fn others_must_remember(&self) -> bool {
-        self.faults.iter().any(|(_, _, fault)| match fault {
-            Fault::LoseDisk { how, .. } => matches!(how, Loss::OldCopy | Loss::Misdirected),
-            _ => false,
-        })
+        must_be_remembered(&self.faults)
     }
 
     /// A cluster in which nothing goes wrong: every link takes 1 ms, nothing else takes time, nobody calls.
@@ -248,4 +241,13 @@ impl Options {
             ..Self::quiet(replicas)
         }
     }
+}
+
+/// Whether a disk loses what only others can tell that it held: an old copy is put back, or a write went elsewhere that
+/// nothing follows. Those must go on to remember: none of them may crash.
+fn must_be_remembered(faults: &[(u64, usize, Fault)]) -> bool {
+    faults.iter().any(|(_, _, fault)| match fault {
+        Fault::LoseDisk { how, .. } => matches!(how, Loss::OldCopy | Loss::Misdirected),
+        _ => false,
+    })
 }

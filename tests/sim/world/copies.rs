@@ -17,6 +17,9 @@ impl World {
         most: usize,
         length: usize,
     ) {
+        if self.nodes[index].hangs {
+            return self.probes.hit("lent_nothing");
+        }
         let read = read_piece(&self.nodes[index].disk, at.snapshot, (at.segment, at.offset), most);
         let Ok(Piece { snapshot, segment, offset, length: file, last_segment, bytes }) = read
         else {

@@ -14,8 +14,8 @@ use crate::options::{MILLISECOND, SECOND};
 use crate::workload::Outcome;
 
 /// How soon is tried again what there was no room for.
-const RETRY: u64 = 200 * MILLISECOND;
-/// How long a replica waits at most until no view needs it any more.
+pub(super) const RETRY: u64 = 200 * MILLISECOND;
+/// How long a replica waits at most until no view needs it any more, as the program does once all calls are answered.
 const LEAVE_TIME: u64 = 2 * SECOND;
 
 impl World {
@@ -133,11 +133,6 @@ impl World {
         let (Some(replica), Some(since)) = (&node.replica, node.leaving) else {
             return;
         };
-        if self.now > since + LEAVE_TIME {
-            self.probes.hit("left_though_needed");
-            self.crash(index, false);
-            return self.schedule(self.now + RETRY, Happening::Restart { node: index });
-        }
         if replica.has_left(node.local(self.now))
             && !node.syncing
             && node.unwritten.is_empty()
@@ -147,6 +142,11 @@ impl World {
             self.crash(index, false);
             let back = self.now + self.random.below(500 * MILLISECOND);
             self.schedule(back, Happening::Restart { node: index });
+        } else if self.now > since + LEAVE_TIME {
+            assert!(self.story.is_none(), "r{index} does not leave");
+            self.probes.hit("left_though_needed");
+            self.crash(index, false);
+            self.schedule(self.now + RETRY, Happening::Restart { node: index });
         }
     }
 

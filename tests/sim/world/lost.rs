@@ -10,7 +10,7 @@ use super::snapshots::Held;
 use super::{Happening, World};
 use crate::check::DiskLog;
 use crate::disk::SimDisk;
-use crate::options::{Fault, Loss, MILLISECOND, SECOND};
+use crate::options::{Broken, Fault, Loss, MILLISECOND, SECOND};
 
 impl Node {
     /// Makes a copy of the disk as it is.
@@ -82,7 +82,10 @@ impl World {
         let others =
             lost - usize::from(self.nodes[index].log.is_lost() || self.nodes[index].rotten);
         let minority = (self.options.replicas - 1) / 2;
-        if others + 1 + self.options.broken.len() > minority {
+        // One that is only slow still says what it knows.
+        let broken = self.options.broken.iter();
+        let broken = broken.filter(|(_, how)| !matches!(how, Broken::Slow)).count();
+        if others + 1 + broken > minority {
             return;
         }
         let impossible = match how {

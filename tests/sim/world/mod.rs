@@ -19,11 +19,12 @@ use ftqueue::testing::{
 };
 
 use self::agenda::Agenda;
+use self::life::RETRY;
 use self::node::{Node, cluster_key};
 pub(crate) use self::report::Report;
 use crate::check::{Bounds, Ledger, Said, Spy, check_answers};
 use crate::network::Network;
-use crate::options::{Broken, CALLS_FROM, Cut, Fault, MILLISECOND, Options, SECOND};
+use crate::options::{Broken, CALLS_FROM, Cut, Fault, MILLISECOND, ORDINARY_SYNC, Options, SECOND};
 use crate::probes::Probes;
 use crate::random::Random;
 use crate::story::{Story, Told};
@@ -132,6 +133,8 @@ pub(crate) struct World {
     /// When everything was answered and level for the first time after the faults.
     level_at: Option<u64>,
     healed_at: Option<u64>,
+    /// Whether all disks are needed from then on: for the first start, or where one of them was lost.
+    all_are_needed: bool,
     /// A disk lost what no other replica can know that it held: nothing that follows can be judged.
     hopeless: bool,
     trace: u64,
@@ -164,6 +167,7 @@ impl World {
             happenings: Agenda::default(),
             nodes,
             healed_at: None,
+            all_are_needed: false,
             hopeless: false,
             trace: 0,
             probes: Probes::of_worlds(),
@@ -231,9 +235,12 @@ impl World {
         QUIET_AFTER + 2 * self.slow_sync()
     }
 
-    /// How long a sync takes on the slowest disk, where that is long.
+    /// How long a sync takes on the slowest disk that is needed, where that is long.
     fn slow_sync(&self) -> u64 {
-        Some(self.options.slowest_sync()).filter(|takes| *takes > SECOND / 10).unwrap_or(0)
+        let needed = (0..self.options.replicas)
+            .filter(|node| self.all_are_needed || self.whole().contains(node))
+            .map(|node| self.options.sync[node].1);
+        needed.max().filter(|takes| *takes > ORDINARY_SYNC).unwrap_or(0)
     }
 
     /// The next thing happens: what arrives or befalls, else a replica that is due gets to its events.
@@ -274,6 +281,12 @@ impl World {
                     self.wake_soon(node);
                 }
             }
+            Happening::Synced { node, life, .. }
+                if self.nodes[node].hangs && self.nodes[node].incarnation.0 == life =>
+            {
+                // As long as it hangs.
+                self.schedule(self.now + RETRY, happening);
+            }
             Happening::Synced { node, life, through } => {
                 if self.nodes[node].replica.is_some() && self.nodes[node].incarnation.0 == life {
                     self.note(&[2, node as u64, through as u64]);
@@ -284,6 +297,11 @@ impl World {
                     }
                     self.wake_soon(node);
                 }
+            }
+            Happening::Snapshot { node, life, .. }
+                if self.nodes[node].hangs && self.nodes[node].incarnation.0 == life =>
+            {
+                self.schedule(self.now + RETRY, happening);
             }
             Happening::Snapshot { node, life, below } => self.make_snapshot(node, life, below),
             Happening::Read { node, life, event } => {
@@ -348,8 +366,14 @@ impl World {
             }
             Fault::Room => self.nodes[node].disk.limit(None),
             Fault::DiskHangs => {
-                self.probes.hit("disk_hangs");
-                self.nodes[node].hangs = true;
+                if self.nodes[node].replica.is_some() {
+                    self.probes.hit("disk_hangs");
+                    self.nodes[node].hangs = true;
+                }
+            }
+            Fault::DiskSlows { least, most } => {
+                self.probes.hit("disk_slows");
+                self.options.sync[node] = (least, most);
             }
             Fault::DiskFails => self.nodes[node].disk.fail_after(0),
             Fault::LoseDisk { how, down_for } => self.lose_disk(node, how, down_for),
@@ -366,6 +390,8 @@ impl World {
         self.network.heal();
         self.workload.left = 0;
         self.options.pause = (0, 0);
+        let sound = |node: &Node| node.log.is_sound() && !node.rotten && !node.may_lack_its_end;
+        self.all_are_needed = !self.nodes.iter().all(sound);
         if self.nodes.iter().any(|node| !node.log.is_sound() && !node.log.is_lost()) {
             // For the first start all are needed.
             self.options.broken.retain(|(_, broken)| matches!(broken, Broken::Slow));
@@ -424,6 +450,8 @@ impl World {
             Broken::Hung => {
                 self.probes.hit("disk_hangs_for_good");
                 self.nodes[node].hangs = true;
+                // Its process would start anew, and read the disk.
+                self.nodes[node].leaving = None;
             }
             _ => {}
         }

@@ -6,7 +6,7 @@ use super::{Happening, World};
 use crate::check::check_answers;
 use crate::options::{Cut, Fault, MILLISECOND};
 use crate::story::{Fate, Story, Told};
-use crate::workload::Call;
+use crate::workload::{Call, Outcome};
 
 impl World {
     /// What the story says of the datagram that was read last, sent to `to`.
@@ -80,10 +80,17 @@ impl World {
             }
             Told::Answered => {
                 let asked = 1..self.now;
-                let waits =
-                    |call: &Call| asked.contains(&call.invoked) && call.returned == u64::MAX;
-                let waiting = self.workload.calls.iter().filter(|call| waits(call)).count();
-                assert_eq!(waiting, 0, "calls that should have been answered");
+                let lacks = |call: &Call| {
+                    asked.contains(&call.invoked)
+                        && !matches!(call.outcome, Outcome::Executed { .. })
+                };
+                let lacking = self.workload.calls.iter().filter(|call| lacks(call)).count();
+                assert_eq!(lacking, 0, "calls that should have been answered");
+            }
+            Told::Members(count) => {
+                let views = self.nodes.iter().filter_map(|node| node.replica.as_ref()?.view());
+                let of_all = views.filter(|view| view.members.len() == count).count();
+                assert_eq!(of_all, count, "replicas that should be members of one view");
             }
             Told::Heal => {
                 self.story_line("all links are whole again");
