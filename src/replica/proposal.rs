@@ -25,7 +25,7 @@ pub(super) struct Proposal {
     pub(super) excluded: u16,
     /// When PREPARE was sent first; `NEVER` before.
     prepared: Instant,
-    /// When a majority's promises are enough, though others may follow; `NEVER` before another promised, and when it has
+    /// When a majority's promises are enough, though others may follow; `NEVER` before a majority promised, and when it has
     /// passed.
     grace: Instant,
     /// Whether it has passed.
@@ -112,18 +112,16 @@ impl Replica {
         late.fold(excluded, |set, id| set | bit(id))
     }
 
-    /// How long after PREPARE promises beyond a majority's are waited for, where the first one took so long: longer for those
-    /// who came too late before, since each time costs all; and until a disk that is no slower has synced, perhaps after a
-    /// sync that was under way. Nobody who promised gives the view up before ([`Change::patience`]).
-    ///
-    /// [`Change::patience`]: super::status::Change::patience
-    fn grace(&self, now: Instant, promise_took: Duration) -> Duration {
+    /// How long after PREPARE promises beyond a majority's are waited for, where that took so long: longer for those who came
+    /// too late before, since each time costs all; and until a disk that is no slower has synced, perhaps after a sync that
+    /// was under way. Nobody who promised gives the view up before ([`Replica::is_under_way`]).
+    fn grace(&self, now: Instant, majority_took: Duration) -> Duration {
         let connected = self.connected(now).into_iter();
         let late = connected.map(|id| self.refused(id, now));
         let doublings = late.max().unwrap_or(0).min(8);
         let grace = self.config.promise_grace * (1 << doublings);
-        let disks = if planted!(self, HastyProposer) { Duration::ZERO } else { promise_took * 2 };
-        grace.min(self.config.view_timeout / 2) + disks
+        let disks = if planted!(self, HastyProposer) { Duration::ZERO } else { majority_took * 2 };
+        (grace.min(self.config.view_timeout / 2) + disks).min(self.config.ack_timeout)
     }
 
     /// The own proposal's number is durable: now it may be known.
@@ -189,11 +187,14 @@ impl Replica {
         self.conclude(now, effects);
     }
 
-    /// Another has promised: the time in which the rest may follow begins with the first.
+    /// Another has promised: once they are a majority, the rest may follow for a while.
     fn begin_grace(&mut self, now: Instant) {
         let Status::Changing(Change { proposal: Some(proposal), .. }) = &self.status else {
             return;
         };
+        if proposal.count() < self.quorum.size() {
+            return;
+        }
         let grace = proposal.prepared + self.grace(now, now.since(proposal.prepared));
         if let Status::Changing(Change { proposal: Some(proposal), .. }) = &mut self.status
             && !proposal.is_in_grace()

@@ -43,8 +43,10 @@ impl Replica {
             _ if self.leaving => Readiness::NotReady("leaving".to_owned()),
             _ if self.storage_full => Readiness::NotReady("storage is full".to_owned()),
             _ if self.disk_hangs(now) => {
-                let seconds = self.writes.waits_for(now).as_secs();
-                Readiness::NotReady(format!("the disk has made nothing durable for {seconds} s"))
+                let seconds = self.config.ack_timeout.as_secs();
+                Readiness::NotReady(format!(
+                    "the disk has made nothing durable for over {seconds} s"
+                ))
             }
             Status::Outside(_) if !self.takes_part() => {
                 Readiness::NotReady(self.why_no_part().expect("it takes no part"))

@@ -153,7 +153,7 @@ impl Replica {
     /// Whether a promised view needs but time. A majority says that it has promised it, the proposer still lives, and it is
     /// being synced for no longer than a disk may take; or, for an own proposal, a majority has promised, and the rest may
     /// still follow.
-    fn is_under_way(&self, change: &Change, now: Instant) -> bool {
+    pub(super) fn is_under_way(&self, change: &Change, now: Instant) -> bool {
         if let Some(own) = change.proposal.as_ref().filter(|own| own.count() >= self.quorum.size())
         {
             return own.is_in_grace();
