@@ -42,7 +42,7 @@ impl Replica {
     pub(super) fn heartbeat(&self, now: Instant) -> Chunk {
         // What is delivered and not durable here would be learnt anew by the next life.
         let delivered = self.delivered_through.min(self.log.durable_through());
-        let able = self.takes_part() && !self.storage_full && !self.disk_hangs(now);
+        let able = self.takes_part() && !self.storage_full && !self.disk_hangs();
         let leaving = self.leaving || !able;
         let heard = self.detector.heard(now, self.config.silence);
         Chunk::Heartbeat { sent_at: microseconds(now), delivered, leaving, heard }
@@ -272,6 +272,11 @@ impl Detector {
     /// The highest view that another replica said it promised.
     pub(super) fn promised_by(&self, replica: ReplicaId) -> ViewNumber {
         self.peers[replica.index()].promised
+    }
+
+    /// Since when another replica says that it promised that, if it said before that it had promised less.
+    pub(super) fn promised_since(&self, replica: ReplicaId) -> Option<Instant> {
+        self.peers[replica.index()].promised_more
     }
 
     /// Since when another replica is where it is.

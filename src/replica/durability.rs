@@ -22,6 +22,8 @@ pub(super) struct Writes {
     delivered: Seq,
     /// Since when something waits to become durable and nothing has.
     waiting: Option<Instant>,
+    /// Whether that was for longer than a disk may take.
+    overdue: bool,
 }
 
 impl Writes {
@@ -40,12 +42,13 @@ impl Writes {
         self.durable == self.last
     }
 
-    /// Sees whether anything waits to become durable.
-    pub(super) fn watch(&mut self, now: Instant) {
+    /// Sees whether anything waits to become durable, and for longer than `patience`.
+    pub(super) fn watch(&mut self, now: Instant, patience: Duration) {
         if self.all_durable() {
             self.waiting = None;
         } else {
-            self.waiting.get_or_insert(now);
+            let since = *self.waiting.get_or_insert(now);
+            self.overdue |= now.since(since) > patience;
         }
     }
 
@@ -54,9 +57,12 @@ impl Writes {
         self.waiting = None;
     }
 
-    /// For how long something has waited to become durable while nothing has.
-    pub(super) fn waits_for(&self, now: Instant) -> Duration {
-        self.waiting.map_or(Duration::ZERO, |since| now.since(since))
+    /// So many writes are durable.
+    fn synced(&mut self, writes: u64) {
+        if writes > self.durable {
+            self.durable = writes;
+            (self.waiting, self.overdue) = (None, false);
+        }
     }
 
     /// Entries past `after` are dropped: their writes make nothing durable any more.
@@ -110,11 +116,8 @@ impl Replica {
     pub(super) fn on_synced(&mut self, now: Instant, writes: u64, effects: &mut Vec<Effect>) {
         assert!(writes <= self.writes.last, "only what was written can be synced");
         let was_durable = self.own_disk_is_durable();
-        let hung = self.disk_hangs(now);
-        if writes > self.writes.durable {
-            self.writes.durable = writes;
-            self.writes.begin_anew();
-        }
+        let hung = self.disk_hangs();
+        self.writes.synced(writes);
         if !was_durable && self.own_disk_is_durable() || hung {
             // The others wait for it.
             self.heartbeat_due = now;
@@ -137,8 +140,8 @@ impl Replica {
 
     /// Whether the disk has made nothing durable for so long that it may never again: this replica can promise nothing, and
     /// wants a view without it until it does.
-    pub(super) fn disk_hangs(&self, now: Instant) -> bool {
-        self.writes.waits_for(now) > self.config.ack_timeout && !planted!(self, NoAckTimeout)
+    pub(super) fn disk_hangs(&self) -> bool {
+        self.writes.overdue && !planted!(self, NoAckTimeout)
     }
 
     /// Writes down how far was delivered, with what else is written or, when all is quiet, by itself: a restart then

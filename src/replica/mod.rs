@@ -380,7 +380,7 @@ impl Replica {
     fn on_timeout(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         if self.heartbeat_due <= now {
             self.heartbeat_due = now + self.config.heartbeat_interval;
-            self.writes.watch(now);
+            self.writes.watch(now, self.config.ack_timeout);
             self.watch_stall(now);
             self.assess_readiness(now);
             self.refuse_unsent_calls(now, effects);

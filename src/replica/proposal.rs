@@ -112,16 +112,17 @@ impl Replica {
         late.fold(excluded, |set, id| set | bit(id))
     }
 
-    /// How long after PREPARE promises beyond a majority's are waited for, where that took so long: longer for those who came
-    /// too late before, since each time costs all; and until a disk that is no slower has synced, perhaps after a sync that
-    /// was under way. Nobody who promised gives the view up before ([`Replica::is_under_way`]).
-    fn grace(&self, now: Instant, majority_took: Duration) -> Duration {
+    /// How long after PREPARE promises beyond a majority's are waited for, where the disk of the last of that took so long:
+    /// longer for those who came too late before, since each time costs all; and until a disk that is no slower has synced,
+    /// perhaps after a sync that was under way. Who promised bears more ([`Replica::is_under_way`]).
+    fn grace(&self, now: Instant, sync_took: Duration) -> Duration {
         let connected = self.connected(now).into_iter();
         let late = connected.map(|id| self.refused(id, now));
         let doublings = late.max().unwrap_or(0).min(8);
         let grace = self.config.promise_grace * (1 << doublings);
-        let disks = if planted!(self, HastyProposer) { Duration::ZERO } else { majority_took * 2 };
-        (grace.min(self.config.view_timeout / 2) + disks).min(self.config.ack_timeout)
+        let disks = if planted!(self, HastyProposer) { Duration::ZERO } else { sync_took * 2 };
+        let most = self.config.ack_timeout - self.config.view_timeout;
+        (grace.min(self.config.view_timeout / 2) + disks).min(most)
     }
 
     /// The own proposal's number is durable: now it may be known.
@@ -183,19 +184,22 @@ impl Replica {
             return;
         }
         proposal.promises[from.id.index()] = Some(Promised { incarnation: from.incarnation, log });
-        self.begin_grace(now);
+        self.begin_grace(now, from.id);
         self.conclude(now, effects);
     }
 
-    /// Another has promised: once they are a majority, the rest may follow for a while.
-    fn begin_grace(&mut self, now: Instant) {
+    /// Another has promised: once they are a majority, the rest may follow for a while. What counts is how long its disk
+    /// took, not how long it was away.
+    fn begin_grace(&mut self, now: Instant, from: ReplicaId) {
         let Status::Changing(Change { proposal: Some(proposal), .. }) = &self.status else {
             return;
         };
         if proposal.count() < self.quorum.size() {
             return;
         }
-        let grace = proposal.prepared + self.grace(now, now.since(proposal.prepared));
+        let heard = self.detector.promised_since(from).unwrap_or(now).max(proposal.prepared);
+        let sync_took = now.since(heard) + self.config.heartbeat_interval;
+        let grace = proposal.prepared + self.grace(now, sync_took);
         if let Status::Changing(Change { proposal: Some(proposal), .. }) = &mut self.status
             && !proposal.is_in_grace()
             && !proposal.waited

@@ -42,7 +42,7 @@ impl Replica {
         let readiness = match &self.status {
             _ if self.leaving => Readiness::NotReady("leaving".to_owned()),
             _ if self.storage_full => Readiness::NotReady("storage is full".to_owned()),
-            _ if self.disk_hangs(now) => {
+            _ if self.disk_hangs() => {
                 let seconds = self.config.ack_timeout.as_secs();
                 Readiness::NotReady(format!(
                     "the disk has made nothing durable for over {seconds} s"
@@ -78,7 +78,7 @@ impl Replica {
                 && self.readiness == Readiness::Ready
                 && !self.leaving
                 && !self.storage_full
-                && !self.disk_hangs(now)
+                && !self.disk_hangs()
                 && self.lacks_majority(now).is_none()
                 && now.since(self.status_since) < self.config.view_timeout;
         if self.readiness != readiness && !passing {

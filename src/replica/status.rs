@@ -48,7 +48,7 @@ impl Change {
     pub(super) fn patience(&self, config: &Config) -> Duration {
         let syncs = if self.proposal.is_some() { 3 } else { 2 };
         match self.durable_after {
-            Some(taken) => config.view_timeout + taken * syncs,
+            Some(taken) => config.view_timeout + taken.min(config.ack_timeout) * syncs,
             None => config.ack_timeout,
         }
     }

@@ -72,7 +72,7 @@ impl Replica {
         // Where no majority is fully connected every view would have a member that another suspects at once: no view is
         // better than one after the other.
         let lasting = self.best_set(now, u16::MAX) != 0;
-        let willing = !self.leaving && !self.storage_full && !self.disk_hangs(now);
+        let willing = !self.leaving && !self.storage_full && !self.disk_hangs();
         let able = willing && majority && lasting;
         if !able {
             self.wish.due = None;
@@ -150,15 +150,15 @@ impl Replica {
         }
     }
 
-    /// Whether a promised view needs but time. A majority says that it has promised it, the proposer still lives, and it is
-    /// being synced for no longer than a disk may take; or, for an own proposal, a majority has promised, and the rest may
-    /// still follow.
+    /// Whether a promised view needs but time. The proposer is there in the life in which it proposed, a majority says that it
+    /// has promised, and it is being synced for no longer than a disk may take; or, for an own proposal, a majority has
+    /// promised, and the rest may still follow.
     pub(super) fn is_under_way(&self, change: &Change, now: Instant) -> bool {
         if let Some(own) = change.proposal.as_ref().filter(|own| own.count() >= self.quorum.size())
         {
             return own.is_in_grace();
         }
-        let proposer = change.number.proposer;
+        let connected = self.connected(now);
         let said = |id: ReplicaId| {
             self.detector.promised_by(id) == change.number
                 && self.detector.view_of(id) == ViewNumber::NONE
@@ -168,11 +168,14 @@ impl Replica {
                 || said(*id)
                 || change.proposal.as_ref().is_some_and(|own| own.promises[id.index()].is_some())
         };
-        let lives = proposer == self.me.id
-            || said(proposer) && self.detector.incarnation_of(proposer) == change.proposer_life;
-        let majority = self.connected(now).iter().filter(|id| promised(id)).count();
-        lives
-            && majority >= self.quorum.size()
+        let proposer = change.number.proposer;
+        let proposes = proposer == self.me.id
+            || connected.contains(&proposer)
+                && said(proposer)
+                && !self.detector.is_leaving(proposer)
+                && self.detector.incarnation_of(proposer) == change.proposer_life;
+        proposes
+            && connected.iter().filter(|id| promised(id)).count() >= self.quorum.size()
             && now.since(self.status_since) <= self.config.ack_timeout
     }
 
