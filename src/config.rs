@@ -32,8 +32,8 @@ pub struct Config {
     pub silence: Duration,
     /// How long a proposer waits for the replica before it in rank to propose: a few times what a proposal takes.
     pub proposal_delay: Duration,
-    /// How long a proposer waits for promises beyond a majority's at least. A sync of the disk goes into each: longer where the
-    /// own one took long.
+    /// How long a proposer waits for promises beyond a majority's, besides the time that disks take to sync them; doubled
+    /// each time for who came too late before.
     pub promise_grace: Duration,
     /// How long a change of view, an install or a member's absence from a view may last before it is given up.
     pub view_timeout: Duration,

@@ -42,8 +42,8 @@ impl DataDirectory {
     /// The last life that this directory has seen; 0 where it has seen none. Makes the log where there is none.
     ///
     /// # Errors
-    /// [`Error::Foreign`] when the directory is another's or of another format, [`Error::Damaged`] when it lacks what a life leaves,
-    /// [`Error::Failed`].
+    /// [`Error::Foreign`] when the directory is another's or of another format, [`Error::Damaged`] when it lacks what a life
+    /// leaves, [`Error::Failed`].
     pub(crate) fn last_life(&self, owner: &Owner) -> Result<Incarnation, Error> {
         refuse_other_formats(&self.folder())?;
         let damaged =
